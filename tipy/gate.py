@@ -1,0 +1,190 @@
+"""The gate: who may be inside the stack, and what must wait until they are out.
+
+One lock per stack. Whoever is inside (`with gate:`) may read and change everything: connections, caches,
+timers. The rules that keep one lock sound are kept here and nowhere else:
+
+* Nothing climbs inside a descent. A packet that the stack sends to itself is put into `inside`, a queue that
+  the lock holder empties just before it leaves; it never goes straight from `output()` into
+  `segment_arrives`. Frames for another stack, and everything that observes (captures, traces, wake-ups of
+  blocked threads), go through `after()`: they are called, in order, once the lock is released.
+* Finalizers never take the lock. The garbage collector may run one in the middle of a locked region of the
+  same thread; they hand their work to `later()`, which only appends to a deque.
+* A signal handler never runs inside: see signals.py.
+* The gate is not re-entrant. Entering it while inside can only be a hook (a congestion controller, a
+  verdict) calling a socket: RuntimeError.
+* Waiting is one operation: `wait(endpoint, predicate, deadline)`. How a blocked thread spends the time is the
+  clock's affair (virtual time), or the driver's (it reads the link instead of sleeping): `block`.
+"""
+
+import errno
+import threading
+from collections import deque
+
+from tipy import signals
+from tipy.log import channel
+
+_log = channel("stack")
+STOPPED = "the stack is not running (start it with stack.start())"
+
+
+class Gate:
+    """The lock of one stack and the queues around it.
+
+    clock, timers: those of the stack. `block` may be replaced by the driver. `poke`, if set, makes the
+    driver come in soon (for work left by a finalizer). `on_error(exception)` is told of an exception
+    that a queued call raised.
+    """
+
+    def __init__(self, clock, timers):
+        self.clock = clock
+        self.timers = timers
+        self.inside = deque()              # callables, run by the lock holder before it leaves
+        self.block = clock.block
+        self.poke = None
+        self.on_error = None
+        self.down = None                   # why nothing may wait any more, or None
+        self._lock = threading.RLock()     # an RLock only because it knows its owner
+        self._after = deque()              # (fn, args), run after the lock is released
+        self._flushing = threading.RLock()  # held by the one thread that runs `_after`
+        self._blocked = {}                 # waiter -> endpoint, of threads in wait()
+
+    def __enter__(self):
+        if self._lock._is_owned():
+            raise RuntimeError("a socket call from inside the stack (from a hook or a congestion controller) "
+                               "is not possible: hand the work to another thread")
+        self._lock.acquire()
+        return self
+
+    def __exit__(self, *exc_info):
+        if self._lock._is_owned():         # not so if a signal handler ended wait() before it was back in
+            try:
+                if self.inside:
+                    self._drain()
+            finally:
+                self._lock.release()
+        if self._after:
+            self._flush()
+        if signals.deferred:
+            signals.deliver()
+
+    # -- handing work over ------------------------------------------------------------------------
+
+    def after(self, fn, *args):
+        """Call fn(*args) once the lock is released; calls keep their order."""
+        self._after.append((fn, args))
+
+    def later(self, fn):
+        """Have fn() run inside the gate, soon, without taking the lock here (for finalizers)."""
+        self.inside.append(fn)
+        if self.poke is not None:
+            self.poke()
+
+    def do(self, fn):
+        """Run fn() inside the gate: now, or, if this thread is inside already, just before it leaves."""
+        if self._lock._is_owned():
+            self.inside.append(fn)
+        else:
+            with self:
+                fn()
+
+    def notify(self, endpoint):
+        """Something about `endpoint` changed: update its file descriptor, wake who waits for it."""
+        if endpoint.readiness is not None:
+            endpoint.readiness.update()
+        waiters = endpoint.waiters
+        if waiters:
+            endpoint.waiters = None
+            for waiter in waiters:
+                self._after.append((waiter.release, ()))
+
+    # -- waiting ----------------------------------------------------------------------------------
+
+    def wait(self, endpoint, predicate, deadline=None):
+        """Give up the lock until predicate() is true, or the clock reaches `deadline` (absolute seconds).
+
+        Called inside; returns inside, with what predicate() says now. Raises OSError(ENETDOWN) if the
+        stack stops meanwhile. A signal handler that raises ends the wait with its exception.
+        """
+        while not predicate():
+            if self.down is not None:
+                raise OSError(errno.ENETDOWN, self.down)
+            if deadline is not None and self.clock.now() >= deadline:
+                return False
+            waiter = self.clock.waiter()
+            if endpoint.waiters is None:
+                endpoint.waiters = [waiter]
+            else:
+                endpoint.waiters.append(waiter)
+            self._blocked[waiter] = endpoint
+            try:
+                self.__exit__()
+                self.block(self, waiter, deadline)
+            finally:
+                self._lock.acquire()
+                self._blocked.pop(waiter, None)
+                if endpoint.waiters and waiter in endpoint.waiters:
+                    endpoint.waiters.remove(waiter)
+                    self._retire(waiter)
+        return True
+
+    def shut(self, reason):
+        """Nothing may wait here any more: whoever does wakes with ENETDOWN and `reason`."""
+        self.down = reason
+        for waiter in list(self._blocked):
+            self._after.append((waiter.release, ()))
+        for endpoint in self._blocked.values():
+            endpoint.waiters = None
+
+    def reopen(self):
+        """Undo `shut`: the stack starts (again)."""
+        self.down = None
+
+    def busy_here(self):
+        """True if the calling thread is inside, or is running what was left for after."""
+        return self._lock._is_owned() or self._flushing._is_owned()
+
+    def held(self):
+        """True if the calling thread is inside."""
+        return self._lock._is_owned()
+
+    def describe_waits(self):
+        """One readable line for each blocked thread."""
+        return [f"somebody waits for {endpoint!r}" for endpoint in list(self._blocked.values())]
+
+    # -- leaving ----------------------------------------------------------------------------------
+
+    def _drain(self):
+        inside = self.inside
+        while inside:
+            try:
+                inside.popleft()()
+            except Exception as error:     # one packet's failure must not take the others with it
+                self._report(error)
+
+    def _flush(self):
+        """Run what was left for after. One thread does, so that frames keep their order; another that
+        comes meanwhile leaves its share to it, and looks again once it has let go."""
+        while self._after:
+            if self._flushing._is_owned() or not self._flushing.acquire(blocking=False):
+                return
+            try:
+                after = self._after
+                while after:
+                    fn, args = after.popleft()
+                    try:
+                        fn(*args)
+                    except Exception as error:
+                        self._report(error)
+            finally:
+                self._flushing.release()
+
+    def _report(self, error):
+        if self.on_error is not None:
+            self.on_error(error)
+        elif __debug__ and _log.on:
+            _log("an exception was contained: %r", error)
+
+    def _retire(self, waiter):
+        """A waiter nobody will wake any more: a manual clock must stop counting it."""
+        if self.clock.manual:
+            waiter.release()

@@ -1,0 +1,144 @@
+"""The deadlines of one stack: a single heap.
+
+TCP restarts its retransmission timer with every acknowledgement, thousands of times for each time it
+fires. So a Timer is an object that stays in the heap: restarting it *later* only moves its `deadline`
+field, and the heap entry is corrected when it comes to the top. Cancelling leaves the entry behind as
+well; the heap is swept when more than half of it is dead, so that a two-hour keepalive timer does not
+keep a closed connection alive for two hours.
+
+Callbacks run with the stack's gate held, in order of their deadlines.
+"""
+
+from heapq import heapify, heappop, heappush
+
+_NEVER = float("inf")
+_SWEEP_FROM = 256              # below this many dead entries a sweep is not worth its while
+
+
+class Timer:
+    """A deadline that can be moved. Made by `Timers.timer` or `Timers.after`, never directly."""
+
+    __slots__ = ("_timers", "_fn", "deadline", "_entry")
+
+    def __init__(self, timers, fn):
+        self._timers = timers
+        self._fn = fn
+        self.deadline = None           # absolute seconds, None = not armed
+        self._entry = None             # the deadline under which the heap knows this timer
+
+    @property
+    def armed(self):
+        """True while the timer is going to fire."""
+        return self.deadline is not None
+
+    def restart(self, delay):
+        """Fire `delay` seconds from now, whatever was set before."""
+        self.restart_at(self._timers.clock.now() + delay)
+
+    def restart_at(self, deadline):
+        """Fire at the absolute time `deadline`, whatever was set before."""
+        if self.deadline is None and self._entry is not None:
+            self._timers._dead -= 1
+        self.deadline = deadline
+        entry = self._entry
+        if entry is None or deadline < entry:
+            self._timers._push(self, deadline)
+
+    def cancel(self):
+        """Do not fire. Idempotent."""
+        if self.deadline is not None:
+            self.deadline = None
+            if self._entry is not None:
+                self._timers._died()
+
+
+class Timers:
+    """All timers of a stack.
+
+    alarm, wake: a thread that sleeps until `alarm` is woken by `wake()` when an earlier deadline is set;
+    `alarm` is minus infinity while nobody sleeps.
+    """
+
+    def __init__(self, clock):
+        self.clock = clock
+        self._heap = []                # (deadline, serial, timer); stale where timer._entry != deadline
+        self._serial = 0
+        self._dead = 0
+        self.alarm = -_NEVER
+        self.wake = None
+
+    def __len__(self):
+        """The number of armed timers."""
+        return len({id(t) for d, _, t in self._heap if t._entry == d and t.deadline is not None})
+
+    def timer(self, fn):
+        """An unarmed timer that will call fn()."""
+        return Timer(self, fn)
+
+    def after(self, delay, fn):
+        """An armed timer: fn() is called `delay` seconds from now."""
+        timer = Timer(self, fn)
+        timer.restart(delay)
+        return timer
+
+    def next_deadline(self):
+        """Absolute time of the next timer to fire, or None."""
+        heap = self._heap
+        while heap:
+            deadline, _, timer = heap[0]
+            if timer._entry == deadline:
+                if timer.deadline == deadline:
+                    return deadline
+                self._settle(timer)
+            else:
+                heappop(heap)
+        return None
+
+    def expire(self, now):
+        """Call every function that is due at `now`, earliest first."""
+        while True:
+            deadline = self.next_deadline()
+            if deadline is None or deadline > now:
+                return
+            timer = heappop(self._heap)[2]
+            timer._entry = timer.deadline = None
+            timer._fn()
+
+    def clear(self):
+        """Forget every timer (the stack is stopping)."""
+        for _, _, timer in self._heap:
+            timer.deadline = timer._entry = None
+        self._heap.clear()
+        self._dead = 0
+
+    def _push(self, timer, deadline):
+        timer._entry = deadline
+        self._serial += 1
+        heappush(self._heap, (deadline, self._serial, timer))
+        if deadline < self.alarm:
+            self.alarm = deadline
+            self.wake()
+
+    def _settle(self, timer):
+        """The top entry's timer was cancelled or moved: drop the entry, or move it to its place."""
+        heappop(self._heap)
+        timer._entry = None
+        if timer.deadline is None:
+            self._dead -= 1
+        else:
+            self._push(timer, timer.deadline)
+
+    def _died(self):
+        self._dead += 1
+        if self._dead > _SWEEP_FROM and self._dead * 2 > len(self._heap):
+            live = []
+            for entry in self._heap:
+                deadline, _, timer = entry
+                if timer._entry == deadline:
+                    if timer.deadline is None:
+                        timer._entry = None
+                    else:
+                        live.append(entry)
+            heapify(live)
+            self._heap = live
+            self._dead = 0
