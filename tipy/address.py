@@ -1,7 +1,8 @@
 """MAC and IP addresses.
 
-Inside the stack an address is `bytes`: 6 for a MAC, 4 for IPv4, 16 for IPv6.  Text exists at the edges only, and
-this module is the border: `parse_*` raises ValueError with a sentence, `format_*` cannot fail on stored addresses.
+Inside the stack an address is `bytes`: 6 for a MAC, 4 for IPv4, 16 for IPv6. Text exists at the edges only,
+and this module is the border: `parse_*` raises ValueError with a sentence, `format_*` cannot fail on stored
+addresses.
 No policy lives here (which address may speak, which is ours): that is the business of the layers.
 """
 
@@ -15,7 +16,7 @@ _DIGITS = frozenset("0123456789")
 
 
 def parse_ip(text: str) -> bytes:
-    """4 or 16 bytes of an address in text, strictly: four decimal parts without leading zeros, or RFC 4291 text."""
+    """4 or 16 bytes of an address in text: four decimals without leading zeros, or RFC 4291 text."""
     if ":" in text:
         return _parse_ipv6(text)
     parts = text.split(".")

@@ -1,9 +1,10 @@
 """The Internet checksum (RFC 1071), its pseudo-header and its incremental update (RFC 1624).
 
-Theory.  The checksum is the ones'-complement sum of 16-bit words.  Since 2**16 = 1 modulo 0xFFFF, that sum is the
-whole buffer, read as one big-endian number, modulo 0xFFFF: one C-speed division instead of a loop.  What is lost
-is the difference between the two zeros of ones' complement (0x0000 and 0xFFFF), so a received packet is verified
-by "the residue of everything, checksum field included, is 0", never by comparing with a freshly computed field.
+Theory. The checksum is the ones'-complement sum of 16-bit words. Since 2**16 = 1 modulo 0xFFFF, that sum is
+the whole buffer, read as one big-endian number, modulo 0xFFFF: one C-speed division instead of a loop. What is
+lost is the difference between the two zeros of ones' complement (0x0000 and 0xFFFF), so a received packet is
+verified by "the residue of everything, checksum field included, is 0", never by comparing with a freshly
+computed field.
 
 Residues add up: the sum of two buffers is the sum of their residues, as long as the first has even length.
 Nothing here knows a protocol; UDP's rule that 0 is sent as 0xFFFF (RFC 768) belongs to UDP.
@@ -32,21 +33,23 @@ def residue_of(parts) -> int:
 
 
 def checksum(data, initial: int = 0) -> int:
-    """Checksum field for `data` (with its own field zero) plus the residue `initial`, e.g. of a pseudo-header."""
+    """Checksum field for `data`, its own field zero, plus the residue `initial` (of a pseudo-header)."""
     value = -(residue(data) + initial) % 0xFFFF
     if value == 0 and initial == 0 and not int.from_bytes(data, "big"):
-        return 0xFFFF                            # nothing but zeros: the other zero, or receivers see a bad sum
+        return 0xFFFF              # nothing but zeros: the other zero, or receivers see a bad sum
     return value
 
 
 def pseudo_header(src: bytes, dst: bytes, protocol: int, length: int) -> int:
-    """Residue of the pseudo-header of IPv4 (RFC 9293 3.1) or IPv6 (RFC 8200 8.1), told apart by nothing:
-    both are the addresses, the protocol and the upper-layer length in bytes, zeros aside."""
+    """Residue of the pseudo-header of IPv4 (RFC 9293 3.1) or IPv6 (RFC 8200 8.1).
+
+    Zeros aside both are the addresses, the protocol and the upper-layer length in bytes.
+    """
     return (int.from_bytes(src, "big") + int.from_bytes(dst, "big") + protocol + length) % 0xFFFF
 
 
 def update(checksum: int, old: int, new: int) -> int:
-    """New checksum field after one 16-bit word of the covered data changed from `old` to `new` (RFC 1624 eqn. 3)."""
+    """New checksum field after one covered 16-bit word changed from `old` to `new` (RFC 1624 eqn. 3)."""
     if old == new:
         return checksum
     return (checksum + old - new) % 0xFFFF

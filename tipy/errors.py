@@ -1,7 +1,7 @@
 """Whose fault is it?
 
-* The peer's: `PacketError`.  Raised by codecs and layers on what came off the wire; caught where the frame was
-  handed in, counted as `<layer>.drop_<reason>`, and never seen by the user.
+* The peer's: `PacketError`. Raised by codecs and layers on what came off the wire; caught where the frame
+  was handed in, counted as `<layer>.drop_<reason>`, and never seen by the user.
 * The caller's: an `OSError` with the errno the kernel would give, made by `os_error`.
 * The environment's, before anything runs: `SetupError` and `AddressConflict`, whose text is one sentence that
   says what to do.
@@ -14,7 +14,7 @@ import errno as _errno
 
 
 class PacketError(Exception):
-    """Something malformed arrived.  `reason` is a short slug, the suffix of the drop counter."""
+    """Something malformed arrived. `reason` is a short slug, the suffix of the drop counter."""
 
     def __init__(self, reason: str):
         super().__init__(reason)
@@ -22,7 +22,7 @@ class PacketError(Exception):
 
 
 def os_error(errno: int, text: str | None = None) -> OSError:
-    """OSError of the subclass that belongs to `errno` (ConnectionRefusedError ...), with strerror's text by default."""
+    """OSError of the subclass that belongs to `errno` (ConnectionRefusedError ...); text: strerror's."""
     if text is None:
         from os import strerror
         text = strerror(errno)
@@ -30,7 +30,7 @@ def os_error(errno: int, text: str | None = None) -> OSError:
 
 
 class SetupError(OSError):
-    """Something the stack needs is missing or wrong.  `str()` is one sentence that says what to type."""
+    """Something the stack needs is missing or wrong. `str()` is one sentence that says what to type."""
 
     def __init__(self, text: str, errno: int = _errno.EINVAL):
         super().__init__(errno, text)
@@ -43,10 +43,10 @@ class SetupError(OSError):
 
 
 class AddressConflict(OSError):
-    """Another host uses our address (RFC 5227).  `.address` and `.mac` (the offender's) are text."""
+    """Another host uses our address (RFC 5227). `.address` and `.mac` (the offender's) are text."""
 
     def __init__(self, address: bytes | str, mac: bytes | str):
-        from .address import format_ip, format_mac
+        from tipy.address import format_ip, format_mac
         self.address = address if isinstance(address, str) else format_ip(address)
         self.mac = mac if isinstance(mac, str) else format_mac(mac)
         super().__init__(_errno.EADDRINUSE, f"address {self.address} is already used by the host with MAC "

@@ -22,8 +22,8 @@
 from struct import Struct
 from typing import NamedTuple
 
-from ..address import ANY, format_ip, format_mac
-from ..errors import PacketError
+from tipy.address import ANY, format_ip, format_mac
+from tipy.errors import PacketError
 
 STRUCT = Struct("!HHBBH6s4s6s4s")
 LENGTH = 28

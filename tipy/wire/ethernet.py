@@ -16,8 +16,8 @@ A type below 0x600 is an 802.3 length, not a protocol: such frames have no handl
 from struct import Struct
 from typing import NamedTuple
 
-from ..address import format_mac
-from ..errors import PacketError
+from tipy.address import format_mac
+from tipy.errors import PacketError
 
 STRUCT = Struct("!6s6sH")
 HEADER_LENGTH = 14

@@ -14,7 +14,7 @@
 from struct import Struct
 from typing import NamedTuple
 
-from ..errors import PacketError
+from tipy.errors import PacketError
 
 STRUCT = Struct("!BBHI")
 HEADER_LENGTH = 8
@@ -45,8 +45,8 @@ ERRORS = frozenset({DESTINATION_UNREACHABLE, SOURCE_QUENCH, REDIRECT, TIME_EXCEE
 _NAMES = {
     ECHO_REPLY: "echo reply", ECHO: "echo request", DESTINATION_UNREACHABLE: "unreachable",
     SOURCE_QUENCH: "source quench", REDIRECT: "redirect", TIME_EXCEEDED: "time exceeded",
-    PARAMETER_PROBLEM: "parameter problem", TIMESTAMP: "timestamp request", TIMESTAMP_REPLY: "timestamp reply",
-    ADDRESS_MASK: "address mask request", ADDRESS_MASK_REPLY: "address mask reply",
+    PARAMETER_PROBLEM: "parameter problem", TIMESTAMP: "timestamp request",
+    TIMESTAMP_REPLY: "timestamp reply", ADDRESS_MASK: "address mask request", ADDRESS_MASK_REPLY: "address mask reply",
 }
 _CODES = {
     (3, 0): "net unreachable", (3, 1): "host unreachable", (3, 2): "protocol unreachable",
@@ -111,4 +111,6 @@ class IcmpHeader(NamedTuple):
             return f"ICMP {name} mtu {self.mtu}"
         if self.type == PARAMETER_PROBLEM:
             return f"ICMP {name} at {self.pointer}"
-        return f"ICMP {name}" if (self.type, self.code) in _CODES or not self.code else f"ICMP {name} code {self.code}"
+        if self.code and (self.type, self.code) not in _CODES:
+            return f"ICMP {name} code {self.code}"
+        return f"ICMP {name}"

@@ -22,9 +22,9 @@ IHL counts 32-bit words and the fragment offset 8-byte units on the wire; both a
 from struct import Struct
 from typing import NamedTuple
 
-from ..address import ANY, format_ip
-from ..checksum import checksum as internet_checksum
-from ..errors import PacketError
+from tipy.address import ANY, format_ip
+from tipy.checksum import checksum as internet_checksum
+from tipy.errors import PacketError
 
 STRUCT = Struct("!BBHHHBBH4s4s")
 HEADER_LENGTH = 20
@@ -57,7 +57,7 @@ class IPv4Header(NamedTuple):
     def unpack(cls, frame, start: int, end: int, quoted: bool = False) -> "IPv4Header":
         """Header at frame[start:end]; PacketError "short", "version", "header_length" or "truncated".
 
-        The checksum is not verified (residue over the header does that).  `quoted`: the packet is cut, as
+        The checksum is not verified (residue over the header does that). `quoted`: the packet is cut, as
         inside an ICMP error, so its total length is not held against what is there.
         """
         if start < 0 or not start + HEADER_LENGTH <= end <= len(frame):

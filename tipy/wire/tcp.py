@@ -26,8 +26,8 @@ Sequence numbers are as on the wire, 32 bits; unwrapping them is the business of
 from struct import Struct
 from typing import NamedTuple
 
-from ..errors import PacketError
-from .options import walk
+from tipy.errors import PacketError
+from tipy.wire.options import walk
 
 STRUCT = Struct("!HHIIBBHHH")
 QUOTED = Struct("!HHI")                # what an ICMP error is sure to quote: both ports and seq
@@ -64,22 +64,22 @@ class TcpHeader(NamedTuple):
         """Header at frame[start:end], checksum not verified; PacketError "short" or "header_length"."""
         if start < 0 or not start + HEADER_LENGTH <= end <= len(frame):
             raise PacketError("short")
-        src_port, dst_port, seq, ack, offset, flags, window, checksum, urgent = STRUCT.unpack_from(frame, start)
+        src_port, dst_port, seq, ack, offset, *rest = STRUCT.unpack_from(frame, start)
         header_length = offset >> 4 << 2
         if not HEADER_LENGTH <= header_length <= end - start:
             raise PacketError("header_length")
-        return cls(src_port, dst_port, seq, ack, header_length, flags, window, checksum, urgent)
+        return cls(src_port, dst_port, seq, ack, header_length, *rest)
 
     def pack(self) -> bytes:
         """The fixed 20 bytes, every field as it says; options are to follow."""
-        return STRUCT.pack(self.src_port, self.dst_port, self.seq, self.ack, self.header_length << 2, self.flags,
-                           self.window, self.checksum, self.urgent)
+        return STRUCT.pack(self.src_port, self.dst_port, self.seq, self.ack, self.header_length << 2,
+                           self.flags, self.window, self.checksum, self.urgent)
 
     def __str__(self) -> str:
         return f"{self.src_port} > {self.dst_port} {self.describe()}"
 
     def describe(self, seq: int | None = None, ack: int | None = None) -> str:
-        """Flags, seq, ack and window in words; `seq` and `ack` may stand in for the wire's, e.g. relative ones."""
+        """Flags, seq, ack and window in words; `seq` and `ack` replace the wire's, e.g. by relative ones."""
         text = f"{flags_text(self.flags)} seq {self.seq if seq is None else seq}"
         if self.flags & ACK:
             text += f" ack {self.ack if ack is None else ack}"
@@ -90,7 +90,7 @@ class TcpHeader(NamedTuple):
 
 
 class TcpOptions(NamedTuple):
-    """What a segment's options say; timestamp is (value, echo reply), sack holds (left, right) wire numbers."""
+    """What a segment's options say: timestamp (value, echo reply), sack (left, right) wire numbers."""
     mss: int | None = None
     window_scale: int | None = None
     sack_permitted: bool = False
@@ -116,8 +116,8 @@ NO_OPTIONS = TcpOptions()
 
 
 def parse_options(frame, start: int, end: int) -> TcpOptions:
-    """Options in frame[start:end].  Never raises: an option of the wrong length is passed over, a broken list
-    ends where it breaks.  A window scale above 14 is read as 14 (RFC 7323 2.3).  The last of a kind counts."""
+    """Options in frame[start:end]. Never raises: an option of the wrong length is passed over, a broken list
+    ends where it breaks. A window scale above 14 is read as 14 (RFC 7323 2.3). The last of a kind counts."""
     if start >= end:
         return NO_OPTIONS
     if end - start == 12 and frame[start:start + 4] == _ALIGNED_TIMESTAMP and end <= len(frame):
@@ -141,7 +141,7 @@ def parse_options(frame, start: int, end: int) -> TcpOptions:
 
 def pack_options(options: TcpOptions, syn: bool) -> bytes:
     """Option bytes in Linux's layout, a multiple of 4: SACK permitted fills the two bytes that would pad the
-    timestamp; without one of them NOPs do.  On a SYN: mss, sackOK, TS, nop, wscale (20 bytes with all);
+    timestamp; without one of them NOPs do. On a SYN: mss, sackOK, TS, nop, wscale (20 bytes with all);
     otherwise TS, then as many SACK blocks as the 40 bytes hold."""
     parts = []
     permitted = syn and options.sack_permitted

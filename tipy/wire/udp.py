@@ -14,7 +14,7 @@ A checksum field of 0 says "none" (IPv4 only); a sum that comes out as 0 is sent
 from struct import Struct
 from typing import NamedTuple
 
-from ..errors import PacketError
+from tipy.errors import PacketError
 
 STRUCT = Struct("!HHHH")
 HEADER_LENGTH = 8
