@@ -1,9 +1,9 @@
 """The Internet checksum (RFC 1071), its pseudo-header and its incremental update (RFC 1624).
 
 Theory. The checksum is the ones'-complement sum of 16-bit words. Since 2**16 = 1 modulo 0xFFFF, that sum is
-the whole buffer, read as one big-endian number, modulo 0xFFFF: one C-speed division instead of a loop. What is
-lost is the difference between the two zeros of ones' complement (0x0000 and 0xFFFF), so a received packet is
-verified by "the residue of everything, checksum field included, is 0", never by comparing with a freshly
+the whole buffer, read as one big-endian number, modulo 0xFFFF: one C-speed division instead of a loop. What
+is lost is the difference between the two zeros of ones' complement (0x0000 and 0xFFFF), so a received packet
+is verified by "the residue of everything, checksum field included, is 0", never by comparing with a freshly
 computed field.
 
 Residues add up: the sum of two buffers is the sum of their residues, as long as the first has even length.
