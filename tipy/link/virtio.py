@@ -1,0 +1,140 @@
+"""Links on a file descriptor, and the 10-byte `virtio_net_hdr` that carries offload.
+
+         0        1        2                 4                 6                 8                10
+        +--------+--------+-----------------+-----------------+-----------------+-----------------+
+        | flags  |gso_type|     hdr_len     |    gso_size     |   csum_start    |   csum_offset   |
+        +--------+--------+-----------------+-----------------+-----------------+-----------------+
+
+(virtio 1.2, 5.1.6; legacy layout, host byte order.) It stands before every frame, both ways, once the device
+was asked for it. Offsets count from the start of the frame. To the kernel it says: the checksum at csum_start +
+csum_offset still has to be summed from csum_start on, and this one segment is to be cut into pieces of gso_size
+bytes of payload. From the kernel it says the same about what the kernel hands over: a checksum still open
+(NEEDS_CSUM) never saw a wire and is good by definition; DATA_VALID was verified by somebody below.
+
+TAP and AF_PACKET differ only in how the descriptor is got and in what their errors mean; reading, writing and
+the header are here.
+"""
+
+import errno
+import os
+import struct
+
+from tipy.link.base import Link
+from tipy.log import channel
+
+_log = channel("link")
+
+HEADER = struct.Struct("=BBHHHH")
+HEADER_LENGTH = HEADER.size
+NEEDS_CSUM, DATA_VALID = 1, 2
+GSO_NONE, GSO_TCPV4, GSO_TCPV6 = 0, 1, 4
+
+LARGEST_READ = 65536 + 14 + HEADER_LENGTH   # bytes: the largest super-segment, its frame header, this header
+LARGEST_PAYLOAD = 65535 - 20 - 60           # bytes: the IP total length of a super-segment stays 16 bits wide
+BATCH = 64                                  # frames taken per turn
+_MOST_PARTS = 1000                          # IOV_MAX is 1024
+_ETHERNET = 14
+_PLAIN = bytes(HEADER_LENGTH)
+_BUSY = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
+_FRAME_REFUSED = (errno.EINVAL, errno.EMSGSIZE)
+
+
+def pack_header(parts, offload):
+    """The header for a frame (list of buffers, the Ethernet header complete in the first one) with `offload`."""
+    gso_type = GSO_NONE
+    if offload.gso_size:
+        gso_type = GSO_TCPV6 if parts[0][12:14] == b"\x86\xdd" else GSO_TCPV4
+    return HEADER.pack(NEEDS_CSUM, gso_type, _ETHERNET + offload.header_length, offload.gso_size,
+                       _ETHERNET + offload.csum_start, offload.csum_offset)
+
+
+class VirtioLink(Link):
+    """A link that is a non-blocking file descriptor, one read or write per frame.
+
+    Subclasses open it (`_fd`), say whether the header is on (`_skip`, 10 or 0), and turn an errno into the
+    sentence for it (`_explain`). If the device goes away under way, `host.link_failed(error)` is called once.
+    """
+
+    name = ""
+
+    def __init__(self):
+        self._fd = None
+        self._skip = 0
+        self._failing = False
+
+    def fileno(self):
+        """The descriptor to poll; None while closed."""
+        return self._fd
+
+    def close(self):
+        """Release the device. Idempotent."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def send(self, parts, offload=None):
+        """Write one frame, given as a list of buffers. A full queue loses it, as a wire would."""
+        if self._fd is None:
+            return
+        if self._skip:
+            parts = [_PLAIN if offload is None else pack_header(parts, offload), *parts]
+        if len(parts) > _MOST_PARTS:
+            parts = [b"".join(parts)]
+        try:
+            os.writev(self._fd, parts)
+        except OSError as error:
+            self._not_sent(error)
+        else:
+            self._failing = False
+
+    def receive_batch(self):
+        """Up to 64 frames that are there already, as (memoryview, checked, gso_size)."""
+        batch = []
+        fd, skip = self._fd, self._skip
+        if fd is None:
+            return batch
+        try:
+            for _ in range(BATCH):
+                data = os.read(fd, LARGEST_READ)
+                frame = memoryview(data)
+                if not skip:
+                    batch.append((frame, False, 0))
+                elif len(data) > skip:
+                    flags, gso_type, _, gso_size, _, _ = HEADER.unpack_from(data)
+                    batch.append((frame[skip:], flags != 0, gso_size if gso_type else 0))
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._fail(error)
+        return batch
+
+    # -- when it does not work --------------------------------------------------------------------
+
+    def _not_sent(self, error):
+        if error.errno in _BUSY:
+            self._count("link.drop_busy")
+        elif error.errno in _FRAME_REFUSED:
+            self._count("link.drop_refused")
+            if __debug__ and _log.on:
+                _log("%s refused a frame: %s", self.name, error.strerror)
+        else:
+            self._count("link.drop_failed")
+            self._fail(error)
+
+    def _fail(self, error):
+        """Tell the host, once per failure, why nothing goes in or out any more."""
+        if self._failing:
+            return
+        self._failing = True
+        failed = getattr(self.host, "link_failed", None)
+        if failed is not None:
+            failed(self._explain(error))
+
+    def _count(self, name):
+        counters = getattr(self.host, "counters", None)
+        if counters is not None:
+            counters[name] += 1
+
+    def _explain(self, error):
+        """The SetupError that says in one sentence what `error` means for this kind of link."""
+        raise NotImplementedError
