@@ -46,7 +46,8 @@ _NAMES = {
     ECHO_REPLY: "echo reply", ECHO: "echo request", DESTINATION_UNREACHABLE: "unreachable",
     SOURCE_QUENCH: "source quench", REDIRECT: "redirect", TIME_EXCEEDED: "time exceeded",
     PARAMETER_PROBLEM: "parameter problem", TIMESTAMP: "timestamp request",
-    TIMESTAMP_REPLY: "timestamp reply", ADDRESS_MASK: "address mask request", ADDRESS_MASK_REPLY: "address mask reply",
+    TIMESTAMP_REPLY: "timestamp reply", ADDRESS_MASK: "address mask request",
+    ADDRESS_MASK_REPLY: "address mask reply",
 }
 _CODES = {
     (3, 0): "net unreachable", (3, 1): "host unreachable", (3, 2): "protocol unreachable",

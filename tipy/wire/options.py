@@ -4,9 +4,9 @@
     |  kind  | length |  value ...     |        share the shape: kind 0 ends the list, kind 1 is a single
     +--------+--------+----------------+        byte of padding, every other kind has a length.
 
-Attackers end lists in the middle of an option, or give a length of 0 to make a parser stand still. Here a kind
-in the very last byte, a length below 2 and a value that runs over the end all stop the walk; each step moves at
-least one byte forward, so it takes at most `end - start` steps.
+Attackers end lists in the middle of an option, or give a length of 0 to make a parser stand still. Here a
+kind in the very last byte, a length below 2 and a value that runs over the end all stop the walk; each step
+moves at least one byte forward, so it takes at most `end - start` steps.
 """
 
 END = 0
