@@ -4,8 +4,8 @@ import pytest
 
 from tipy.errors import PacketError
 from tipy.wire.options import walk
-from tipy.wire.tcp import (ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, TcpHeader, TcpOptions, flags_text, pack_options,
-                           parse_options)
+from tipy.wire.tcp import (ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, TcpHeader, TcpOptions, flags_text,
+                           pack_options, parse_options)
 
 TS = (0x11223344, 0x55667788)
 TS_BYTES = "1122334455667788"
@@ -46,7 +46,8 @@ def test_flags_in_bit_order():
 
 def test_ack_and_urgent_are_shown_only_with_their_flags():
     assert str(TcpHeader(1, 2, 3, 4, flags=SYN, window=5, urgent=6)) == "1 > 2 S seq 3 win 5"
-    assert str(TcpHeader(1, 2, 3, 4, flags=ACK | URG, window=5, urgent=6)) == "1 > 2 .U seq 3 ack 4 win 5 urg 6"
+    header = TcpHeader(1, 2, 3, 4, flags=ACK | URG, window=5, urgent=6)
+    assert str(header) == "1 > 2 .U seq 3 ack 4 win 5 urg 6"
 
 
 @pytest.mark.parametrize("options, layout", [

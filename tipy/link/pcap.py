@@ -112,7 +112,8 @@ class PcapngWriter:
                 file.flush()
             else:
                 file.write(block)
-                self.counters["frames"] += block.startswith(_PACKET_MARK)
+                if block.startswith(_PACKET_MARK):
+                    self.counters["frames"] += 1
         except (OSError, ValueError) as error:           # ValueError: somebody closed the file
             self._fail(file, error)
 
