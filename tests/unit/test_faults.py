@@ -96,6 +96,14 @@ def test_corruption_flips_exactly_one_bit():
     assert len(places) > 200
 
 
+def test_truncation_takes_the_end_away():
+    host, link, memory, sent = wire(truncate=1, seed=1)
+    send(host, link, FRAMES)
+    assert all(before.startswith(after) and 14 <= len(after) < len(before)
+               for before, after in zip(FRAMES, sent, strict=True))
+    assert len({len(frame) for frame in sent}) > 50
+
+
 def test_delay_keeps_order_and_time():
     host, link, memory, sent = wire(delay=0.1, jitter=0.05, seed=1)
     send(host, link, FRAMES, gap=0.001)
@@ -209,6 +217,14 @@ def test_link_that_goes_down_during_the_delay_is_counted():
     assert link.counters["out.error"] == 2
 
 
+def test_close_before_attach_and_twice():
+    link = FaultLink(MemoryLink(), delay=0.1)
+    link.close()
+    host, link, memory, sent = wire(delay=0.1)
+    link.close()
+    link.close()
+
+
 def test_close_forgets_what_is_under_way():
     host, link, memory, sent = wire(delay=0.1)
     send(host, link, FRAMES[:2])
@@ -225,7 +241,8 @@ def test_frames_under_way_are_bounded(monkeypatch):
     assert sent == FRAMES[:10] and link.counters["out.overflow"] == 5
 
 
-@pytest.mark.parametrize("faults", [{"loss": 2}, {"corrupt": -0.1}, {"delay": -1}, {"direction": "up"}])
+@pytest.mark.parametrize("faults", [{"loss": 2}, {"corrupt": -0.1}, {"truncate": 1.5}, {"delay": -1},
+                                    {"direction": "up"}])
 def test_impossible_faults_are_refused(faults):
     with pytest.raises(ValueError):
         FaultLink(MemoryLink(), **faults)

@@ -73,6 +73,14 @@ def test_an_interface_is_made_when_none_was():
     assert [kind for kind, _ in blocks(file.getvalue())] == [0x0A0D0D0A, 1, 6]
 
 
+def test_snaplen_keeps_the_beginning_and_the_true_length():
+    file = io.BytesIO()
+    PcapngWriter(file, snaplen=6).write(b"longer frame", 0)
+    _, interface, (_, body) = blocks(file.getvalue())
+    assert interface[1][4:8] == struct.pack("<I", 6)
+    assert struct.unpack_from("<II", body, 12) == (6, 12) and body[20:] == b"longer\0\0"
+
+
 class FullDisk(io.RawIOBase):
     """A file that takes `room` writes."""
 

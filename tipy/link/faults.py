@@ -1,7 +1,7 @@
-"""A bad wire around a good link: loss, duplication, reordering, delay, jitter, corruption, by a seed.
+"""A bad wire around a good link: loss, duplication, reordering, delay, corruption, truncation, by a seed.
 
-The order of fates of one frame: the user's `drop`, loss, corruption, duplication, then for each copy its
-delay. Frames keep their order under delay and jitter, as in a queue; only the copies chosen by `reorder` are
+The order of fates of one frame: the user's `drop`, loss, corruption, truncation, duplication, then for each copy
+its delay. Frames keep their order under delay and jitter, as in a queue; only the copies chosen by `reorder` are
 held back by another `reorder_delay` seconds, so that later ones overtake them.
 
 The wrapper announces no offload, and cuts and completes what an inner link with offload hands up: otherwise
@@ -16,13 +16,15 @@ from random import Random
 from tipy.link.segment import complete, cut
 from tipy.link.wrapper import Wrapper
 
+_ETHERNET = 14                                 # a driver hands up no less than a header
 QUEUE_LIMIT = 10_000                           # frames under way in one direction; more are lost
 
 
 class FaultLink(Wrapper):
     """A link with faults around `inner`.
 
-    loss, duplicate, reorder, corrupt   probability for each frame, 0 to 1 (corrupt: one bit flips)
+    loss, duplicate, reorder            probability for each frame, 0 to 1
+    corrupt, truncate                   likewise: one bit flips; the end is missing
     delay, jitter, reorder_delay        seconds; jitter adds 0 to `jitter`, evenly
     seed        repeats the same fates; None takes one from the stack's randomness
     direction   "both", "out" or "in" (as the stack sees it); nest two links for different faults each way
@@ -34,9 +36,10 @@ class FaultLink(Wrapper):
     tso_max = 0
 
     def __init__(self, inner, *, loss=0, duplicate=0, reorder=0, reorder_delay=0.005, delay=0, jitter=0,
-                 corrupt=0, seed=None, direction="both", drop=None):
+                 corrupt=0, truncate=0, seed=None, direction="both", drop=None):
         super().__init__(inner)
-        rates = {"loss": loss, "duplicate": duplicate, "reorder": reorder, "corrupt": corrupt}
+        rates = {"loss": loss, "duplicate": duplicate, "reorder": reorder, "corrupt": corrupt,
+                 "truncate": truncate}
         for name, value in rates.items():
             if not 0 <= value <= 1:
                 raise ValueError(f"{name}={value} is not a probability between 0 and 1")
@@ -75,8 +78,9 @@ class FaultLink(Wrapper):
             return _batch(lane.through(frames))
 
     def close(self):
-        for lane in self._lanes.values():
-            lane.stop()
+        if self.host is not None:
+            for lane in self._lanes.values():
+                self.host.gate.do(lane.stop)
         super().close()
 
     def _release(self, name, frames):
@@ -117,8 +121,7 @@ class _Lane:
 
     def stop(self):
         self._queue.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
 
     def through(self, frames):
         """What comes out at once when `frames` go in."""
@@ -135,6 +138,8 @@ class _Lane:
             return ()
         if self._hit("corrupt"):
             frame = self._flip(frame)
+        if self._hit("truncate"):
+            frame = frame[:self._rng.randrange(_ETHERNET, max(len(frame), _ETHERNET + 1))]
         return (frame, frame) if self._hit("duplicate") else (frame,)
 
     def _held(self, frame, now):

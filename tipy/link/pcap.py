@@ -41,10 +41,12 @@ _FLUSH, _CLOSE = object(), object()                      # in the place of a blo
 class PcapngWriter:
     """Writes one capture to `file`: a path, or a binary file object (which the caller closes).
 
+    snaplen     keep only so many bytes of each frame (0 = all); its true length is noted
     counters    "frames" written, "error": 1 if a failed write has ended the capture
     """
 
-    def __init__(self, file):
+    def __init__(self, file, *, snaplen: int = 0):
+        self.snaplen = snaplen
         self.counters = Counter()
         self._owned = not hasattr(file, "write")
         self._file = open(file, "wb") if self._owned else file
@@ -62,7 +64,7 @@ class PcapngWriter:
         """Announce an Ethernet interface; returns the number that `write` wants."""
         options = [(_IF_NAME, name.encode()), (_IF_TIME_RESOLUTION, bytes((_NANOSECONDS,)))]
         number, self._interfaces = self._interfaces, self._interfaces + 1
-        self._put(_block(_INTERFACE, _INTERFACE_BODY.pack(_ETHERNET, 0, 0), options))
+        self._put(_block(_INTERFACE, _INTERFACE_BODY.pack(_ETHERNET, 0, self.snaplen), options))
         return number
 
     def write(self, frame, time: float, *, interface: int = 0, comment: str | None = None,
@@ -79,7 +81,10 @@ class PcapngWriter:
         if sent is not None:
             options.append((_PACKET_FLAGS, _TAIL.pack(_OUTBOUND if sent else _INBOUND)))
         high, low = divmod(max(0, round(time * 1e9)), 1 << 32)
-        body = _PACKET_BODY.pack(interface, high & 0xFFFFFFFF, low, len(data), len(data))
+        length = len(data)
+        if self.snaplen:
+            data = data[:self.snaplen]
+        body = _PACKET_BODY.pack(interface, high & 0xFFFFFFFF, low, len(data), length)
         self._put(_block(_PACKET, body + data + bytes(-len(data) % 4), options))
 
     def flush(self) -> None:
