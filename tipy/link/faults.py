@@ -1,8 +1,8 @@
 """A bad wire around a good link: loss, duplication, reordering, delay, corruption, truncation, by a seed.
 
-The order of fates of one frame: the user's `drop`, loss, corruption, truncation, duplication, then for each copy
-its delay. Frames keep their order under delay and jitter, as in a queue; only the copies chosen by `reorder` are
-held back by another `reorder_delay` seconds, so that later ones overtake them.
+The order of fates of one frame: the user's `drop`, loss, corruption, truncation, duplication, then for each
+copy its delay. Frames keep their order under delay and jitter, as in a queue; only the copies chosen by
+`reorder` are held back by another `reorder_delay` seconds, so that later ones overtake them.
 
 The wrapper announces no offload, and cuts and completes what an inner link with offload hands up: otherwise
 one lost frame would be 45 lost segments, and a corrupted one would pass as valid. Each direction has its own
