@@ -1,9 +1,9 @@
 """Interface set-up without `ip`, `brctl` or `nmcli`: rtnetlink over a raw AF_NETLINK socket.
 
 A request is one `nlmsghdr`, one fixed struct that depends on the kind of object (`ifinfomsg`, `ifaddrmsg`,
-`rtmsg`), then attributes: type, length, value, padded to 4. The kernel answers with NLMSG_ERROR (0 = done, else
-minus the errno, with a sentence of its own where it has one), or, to a dump, with the objects one by one and
-NLMSG_DONE. All integers are in host byte order, addresses in network byte order (RFC 3549).
+`rtmsg`), then attributes: type, length, value, padded to 4. The kernel answers with NLMSG_ERROR (0 = done,
+else minus the errno, with a sentence of its own where it has one), or, to a dump, with the objects one by
+one and NLMSG_DONE. All integers are in host byte order, addresses in network byte order (RFC 3549).
 
 What may live here: creating, changing, listing and deleting interfaces, addresses and routes, in the network
 namespace of the process that made the `Netlink`. RTM_NEWLINK cannot create a TAP: see `tipy.link.tap`.
@@ -21,7 +21,7 @@ _MESSAGE = struct.Struct("=IHHII")         # nlmsghdr: length, type, flags, sequ
 _ATTRIBUTE = struct.Struct("=HH")          # rtattr: length, type
 _LINK = struct.Struct("=BxHiII")           # ifinfomsg: family, device type, index, flags, change
 _ADDRESS = struct.Struct("=BBBBI")         # ifaddrmsg: family, prefix length, flags, scope, index
-_ROUTE = struct.Struct("=BBBBBBBBI")       # rtmsg: family, dst len, src len, tos, table, protocol, scope, type
+_ROUTE = struct.Struct("=BBBBBBBBI")       # rtmsg: family, lengths, tos, table, ... , flags
 
 _ERROR, _DONE = 2, 3
 _NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _GETADDR, _NEWROUTE = 16, 17, 18, 20, 22, 24
@@ -40,8 +40,8 @@ _TIMEOUT = 5.0                             # seconds; the kernel answers within 
 
 
 class LinkInfo(NamedTuple):
-    """One interface. `mac` is empty where it has none; `running` means it has a carrier; `master` is the index
-    of the bridge it is a port of, or 0; `kind` is "bridge", "veth", "tun"..., or "" for a physical one."""
+    """One interface. `mac` is empty where it has none; `running` means it has a carrier; `master` is the
+    index of the bridge it is a port of, or 0; `kind` is "bridge", "veth", "tun"..., "" if physical."""
 
     index: int
     name: str
@@ -126,7 +126,7 @@ class Netlink:
         self._ask(_DELLINK, _ACK, _LINK.pack(0, 0, self.link(name).index, 0, 0), what=f"delete {name}")
 
     def set(self, name, *, up=None, mac=None, mtu=None, master=None):
-        """Change what is given: up (bool), mac (text or bytes), mtu, master (a bridge's name, "" for none)."""
+        """Change what is given: up (bool), mac (text or bytes), mtu, master (a bridge, "" for none)."""
         index = self.link(name).index
         flags, change = (_UP if up else 0), (0 if up is None else _UP)
         attributes = _mac(mac)
@@ -138,7 +138,8 @@ class Netlink:
 
     def move(self, name, *, pid=None, fd=None):
         """Move an interface to the network namespace of a process, or to the one that `fd` refers to."""
-        target = _attribute(_IFLA_NET_NS_PID, _u32(pid)) if fd is None else _attribute(_IFLA_NET_NS_FD, _u32(fd))
+        by_pid = fd is None
+        target = _attribute(_IFLA_NET_NS_PID if by_pid else _IFLA_NET_NS_FD, _u32(pid if by_pid else fd))
         body = _LINK.pack(0, 0, self.link(name).index, 0, 0) + target
         self._ask(_NEWLINK, _ACK, body, what=f"move {name}")
 
@@ -161,7 +162,7 @@ class Netlink:
         self._ask(_NEWADDR, _ACK | _CREATE | _EXCLUSIVE, body, what=f"add {network} to {name}")
 
     def add_route(self, destination=None, *, gateway=None, interface=None):
-        """Add a route to "10.0.0.0/8", or the default one (None), by a gateway's address, an interface or both."""
+        """Add a route to "10.0.0.0/8", or the default one (None), by a gateway, an interface or both."""
         ip, net = parse_network(destination) if destination else (parse_ip(gateway), None)
         length = net.length if net else 0
         table, by_admin, universe, link_scope, unicast = 254, 4, 0, 253, 1

@@ -8,8 +8,8 @@
 The stack runs in the process that made the lab: only the descriptor of its end of the wire comes out of the
 namespace (SCM_RIGHTS). The hosts are processes, see worker.py.
 
-There are three rungs, and which one a machine can give is found out by trying, in a forked child, never by looking
-at user ids:
+There are three rungs, and which one a machine can give is found out by trying, in a forked child, never by
+looking at user ids:
 
     tap      a TAP device on the lab's bridge
     packet   veth and AF_PACKET, where /dev/net/tun cannot be opened
@@ -32,8 +32,8 @@ _TIMEOUT = 10.0                      # seconds, for each step of building
 
 
 class Lab:
-    """The lab. rung: "tap", "packet" or "memory" insists on that one (OSError if it cannot be had); None takes
-    the first that works.
+    """The lab. rung: "tap", "packet" or "memory" insists on that one (OSError if it cannot be had); None
+    takes the first that works.
 
     rung      which one it is
     reason    why it is not a better one: a sentence, or ""

@@ -1,9 +1,10 @@
 """Private networks: forking into a namespace of one's own, and leaving nothing behind.
 
-A process that calls `unshare(CLONE_NEWNET)` has a network with nothing in it but a downed loopback. Without root
-it takes `CLONE_NEWUSER` in the same call: the process is then "root" over that network only, once its ids are
-mapped. A namespace lives as long as a process is in it or a socket of it is open; nothing here gives one a name,
-so all of it ends with its processes, and those end with the one that forked them (PR_SET_PDEATHSIG).
+A process that calls `unshare(CLONE_NEWNET)` has a network with nothing in it but a downed loopback. Without
+root it takes `CLONE_NEWUSER` in the same call: the process is then "root" over that network only, once its
+ids are mapped. A namespace lives as long as a process is in it or a socket of it is open; nothing here gives
+one a name, so all of it ends with its processes, and those end with the one that forked them
+(PR_SET_PDEATHSIG).
 
 Edge: fork, unshare, prctl, /proc.
 """
@@ -35,8 +36,8 @@ def unshare(flags):
 
 
 def enter_new_network(with_user=True):
-    """Move this (single-threaded) process into a new network namespace, and into a new user namespace in which
-    it may administer that network. OSError, from any of several steps, where the system forbids it."""
+    """Move this (single-threaded) process into a new network namespace, and into a new user namespace in
+    which it may administer that network. OSError, from any of several steps, where the system forbids it."""
     uid, gid = os.geteuid(), os.getegid()
     unshare(CLONE_NEWNET | (CLONE_NEWUSER if with_user else 0))
     if with_user:
@@ -74,7 +75,7 @@ def fork_clean(keep, body):
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)   # "multi-threaded": the child starts no old thread
+        warnings.simplefilter("ignore", DeprecationWarning)   # "multi-threaded": no matter here
         child = os.fork()
     if child:
         return child

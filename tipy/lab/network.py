@@ -33,7 +33,7 @@ _SYSCTLS = (("ipv6/conf/all/disable_ipv6", "1"), ("ipv6/conf/default/disable_ipv
 
 
 class Enter(NamedTuple):
-    """What a new worker does first; `with_user`: make a user namespace too (the first worker, without root)."""
+    """What a new worker does first; `with_user`: in a user namespace of its own (for the first one)."""
 
     with_user: bool = False
 

@@ -9,8 +9,8 @@ which runs the function. A worker can also fork another worker, in a further net
 namespace. A job ends when its function does, when the caller lets go of it, or when the worker dies; a worker
 ends when the caller closes its control socket or dies. Every wait of the caller has a timeout.
 
-Functions are sent by name (pickle): they must be module-level, their arguments and results picklable. A generator
-function hands each value it yields to the caller at once: `job.next()`.
+Functions are sent by name (pickle): they must be module-level, their arguments and results picklable. A
+generator function hands each value it yields to the caller at once: `job.next()`.
 """
 
 import _socket as kernel          # never `socket`: that one may have been replaced by ours
@@ -78,7 +78,7 @@ class Worker:
         return self.start(function, *args).result(timeout)
 
     def descriptor(self, function, *args, timeout=TIMEOUT):
-        """Like call, for a function that returns a file descriptor: a descriptor of ours for the same thing."""
+        """call() for a function that returns a file descriptor: one of ours for the same thing."""
         with self._start(function, args, wants_descriptor=True) as job:
             return job.descriptor(timeout)
 
@@ -196,7 +196,7 @@ class Job:
 
 
 def _work(control, enter, parent):
-    """A worker's life: enter the network, say so, then fork a child for each message until there is no caller."""
+    """A worker's life: enter the network, say so, then fork a child for each message."""
     error = None
     try:
         enter()
@@ -236,7 +236,7 @@ def _serve_one(control, children):
 class _Children:
     """The processes a worker has forked: killed when their caller lets go, reaped when they end.
 
-    The pipe `alive` hangs up when the child is gone; the channel, of which we keep a copy, when the caller is.
+    The pipe `alive` hangs up when the child is gone; our copy of its channel, when the caller is.
     """
 
     def __init__(self):
@@ -341,7 +341,7 @@ def _kill_group(pid):
         os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         try:
-            os.kill(pid, signal.SIGKILL)              # it has not made its group yet; unreaped, so still its id
+            os.kill(pid, signal.SIGKILL)              # has not made its group yet; unreaped, so still it
         except ProcessLookupError:
             pass
 

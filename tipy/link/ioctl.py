@@ -1,6 +1,6 @@
 """ioctl by ctypes: the request numbers and the `ifreq` that TAP devices are set up with.
 
-    ifreq, 40 bytes:   name (16, zero-filled)   then one of: flags (u16), int (i32), sockaddr (family u16, MAC)
+    ifreq, 40 bytes:   name (16, zero-filled)   then flags (u16), int (i32) or sockaddr (family u16, MAC)
 
 `ctypes` is imported when first needed, so that this module loads everywhere. The request numbers are those of
 x86, ARM, RISC-V and s390 (asm-generic/ioctl.h).
@@ -56,8 +56,8 @@ def check_name(name):
     """The interface name as bytes; SetupError if no interface can be called so."""
     encoded = os.fsencode(name)
     if not encoded or len(encoded) > LONGEST_NAME or b"/" in encoded or b"\x00" in encoded or b" " in encoded:
-        raise SetupError(f"{name!r} cannot be an interface name: use 1 to {LONGEST_NAME} bytes without blanks "
-                         "and slashes, like tap7", errno.ENAMETOOLONG if len(encoded) > LONGEST_NAME
+        raise SetupError(f"{name!r} cannot be an interface name: use 1 to {LONGEST_NAME} bytes without "
+                         "blanks and slashes, like tap7", errno.ENAMETOOLONG if len(encoded) > LONGEST_NAME
                          else errno.EINVAL)
     return encoded
 

@@ -83,7 +83,7 @@ class PacketLink(VirtioLink):
 
 
 def open_packet_socket(name):
-    """The descriptor of a packet socket bound to `name`, non-blocking, with the header where the kernel has it."""
+    """The non-blocking descriptor of a packet socket bound to `name`, with the header where there is one."""
     try:
         packet = kernel.socket(kernel.AF_PACKET, kernel.SOCK_RAW | kernel.SOCK_CLOEXEC, 0)
     except AttributeError:
@@ -134,7 +134,8 @@ def _inspect(name):
         if error.errno == errno.ENODEV:
             raise SetupError(f"there is no interface {name}: 'ip link' lists those that exist",
                              errno.ENODEV) from None
-        raise SetupError(f"{name} cannot be looked up ({error.strerror}): is this Linux?", error.errno) from None
+        raise SetupError(f"{name} cannot be looked up ({error.strerror}): is this Linux?",
+                         error.errno) from None
     if info.loopback or len(info.mac) != 6:
         raise SetupError(f"{name} is not an Ethernet interface: 'ip link' lists those that are", errno.EINVAL)
     if not info.up:

@@ -1,13 +1,14 @@
 """TAP: an Ethernet interface whose wire ends in this process.
 
-The kernel sees `tap7`, usually a port of a bridge; every frame it sends there is a read on our descriptor, and
-every write of ours is a frame it receives. Attached without `fcntl`: TUNSETIFF by ctypes. With IFF_VNET_HDR the
-`virtio_net_hdr` stands before each frame (see virtio.py) and TUNSETOFFLOAD says what the kernel may leave
-to us. That setting outlives the process on a persistent TAP, so it is issued at each attach, as 0 if unwanted.
+The kernel sees `tap7`, usually a port of a bridge; every frame it sends there is a read on our descriptor,
+and every write of ours is a frame it receives. Attached without `fcntl`: TUNSETIFF by ctypes. With
+IFF_VNET_HDR the `virtio_net_hdr` stands before each frame (see virtio.py) and TUNSETOFFLOAD says what the
+kernel may leave to us. That setting outlives the process on a persistent TAP, so it is issued at each
+attach, as 0 if unwanted.
 
-The interface has two MACs in play: the kernel's own, for this end of the wire, and the stack's. They must differ:
-a bridge keeps frames for a MAC that one of its ports owns, so that with equal ones only the bridge's own
-host would ever reach the stack. `keep_apart` sees to that.
+The interface has two MACs in play: the kernel's own, for this end of the wire, and the stack's. They must
+differ: a bridge keeps frames for a MAC that one of its ports owns, so that with equal ones only the bridge's
+own host would ever reach the stack. `keep_apart` sees to that.
 
 What may live here: attaching, making and removing TAPs, and the sentences for what can go wrong.
 """
@@ -23,7 +24,7 @@ from tipy.link.virtio import HEADER_LENGTH, LARGEST_PAYLOAD, VirtioLink
 from tipy.log import channel
 from tipy.netlink import Netlink
 
-_log = channel("link")
+_log = channel("stack")
 
 DEVICE = "/dev/net/tun"
 _KINDS = ("tun",)              # what netlink calls both TUN and TAP
@@ -36,10 +37,11 @@ class TapLink(VirtioLink):
     ifname   its name, "tap7"
     mtu      in bytes; None takes the interface's
     offload  False: exchange plain frames of at most the MTU, with complete checksums
-    fd       a descriptor that is attached already (as from `attach_tap`), which this object then owns; give `mtu`
-             too, as the interface may be in a namespace that cannot be asked
+    fd       a descriptor that is attached already (as from `attach_tap`), which this object then owns; give
+             `mtu` too, as the interface may be in a namespace that cannot be asked
 
-    After open(): `mac` is the kernel side's address, `tx_checksum` and `tso_max` say what the kernel finishes.
+    After open(): `mac` is the kernel side's address, `tx_checksum` and `tso_max` say what the kernel
+    finishes.
     """
 
     def __init__(self, ifname="tap7", mtu=None, offload=True, *, fd=None):
@@ -89,8 +91,8 @@ class TapLink(VirtioLink):
         try:
             tun.set_mac(self._fd, self.name, other)
         except OSError as error:
-            text = (f"{self.name} has the stack's own MAC {format_mac(mac)}, which keeps other bridge ports from "
-                    f"reaching it: type 'sudo ip link set {self.name} address {format_mac(other)}'")
+            text = (f"{self.name} has the stack's own MAC {format_mac(mac)}, so other bridge ports cannot "
+                    f"reach it: type 'sudo ip link set {self.name} address {format_mac(other)}'")
             raise SetupError(text, error.errno) from None
         self.mac = other
         if __debug__ and _log.on:
@@ -111,13 +113,13 @@ class TapLink(VirtioLink):
             self.mtu = self._wanted_mtu or 1500     # nothing to ask here: let the attach tell
             return
         if info.kind not in _KINDS:
-            raise SetupError(f"{self.name} is not a TAP but {info.kind or 'a physical'} interface: choose another "
-                             f"name, or make one with {_recipe('tap7')}", errno.EINVAL)
+            raise SetupError(f"{self.name} is not a TAP (it is a {info.kind or 'physical'} interface): "
+                             f"choose another name, or make one with {_recipe('tap7')}", errno.EINVAL)
         if not info.up:
             raise SetupError(f"{self.name} is down: type 'sudo ip link set {self.name} up'", errno.ENETDOWN)
         if self._wanted_mtu is not None and self._wanted_mtu > info.mtu:
-            raise SetupError(f"{self.name} has MTU {info.mtu}, less than {self._wanted_mtu}: type 'sudo ip link "
-                             f"set {self.name} mtu {self._wanted_mtu}'", errno.EMSGSIZE)
+            raise SetupError(f"{self.name} has MTU {info.mtu}, less than {self._wanted_mtu}: type "
+                             f"'sudo ip link set {self.name} mtu {self._wanted_mtu}'", errno.EMSGSIZE)
         self.mtu = self._wanted_mtu or info.mtu
 
     def _set_up(self, fd):
@@ -160,9 +162,9 @@ class TapLink(VirtioLink):
 
 
 def attach_tap(name, multi_queue=False):
-    """A descriptor attached to the TAP `name`, made if need be and permitted (it then goes away with the descriptor).
+    """A descriptor attached to the TAP `name`. A missing one is made, and goes away with the descriptor.
 
-    The `virtio_net_hdr` is on where this kernel knows it. multi_queue: several descriptors share the interface.
+    The `virtio_net_hdr` is on where this kernel knows it. multi_queue: several descriptors, one interface.
     """
     tun.check_name(name)
     fd = _open_device()

@@ -6,10 +6,11 @@
         +--------+--------+-----------------+-----------------+-----------------+-----------------+
 
 (virtio 1.2, 5.1.6; legacy layout, host byte order.) It stands before every frame, both ways, once the device
-was asked for it. Offsets count from the start of the frame. To the kernel it says: the checksum at csum_start +
-csum_offset still has to be summed from csum_start on, and this one segment is to be cut into pieces of gso_size
-bytes of payload. From the kernel it says the same about what the kernel hands over: a checksum still open
-(NEEDS_CSUM) never saw a wire and is good by definition; DATA_VALID was verified by somebody below.
+was asked for it. Offsets count from the start of the frame. To the kernel it says: the checksum at
+csum_start + csum_offset still has to be summed from csum_start on, and this one segment is to be cut into
+pieces of gso_size bytes of payload. From the kernel it says the same about what the kernel hands over: a
+checksum still open (NEEDS_CSUM) never saw a wire and is good by definition; DATA_VALID was verified by
+somebody below.
 
 TAP and AF_PACKET differ only in how the descriptor is got and in what their errors mean; reading, writing and
 the header are here.
@@ -40,7 +41,7 @@ _FRAME_REFUSED = (errno.EINVAL, errno.EMSGSIZE)
 
 
 def pack_header(parts, offload):
-    """The header for a frame (list of buffers, the Ethernet header complete in the first one) with `offload`."""
+    """The header that asks for `offload`; the first of `parts` holds the whole Ethernet header."""
     gso_type = GSO_NONE
     if offload.gso_size:
         gso_type = GSO_TCPV6 if parts[0][12:14] == b"\x86\xdd" else GSO_TCPV4
