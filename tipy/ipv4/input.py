@@ -1,0 +1,140 @@
+"""The way up: is this a packet, is it for us, whose is it? (RFC 1122 3.2.1)
+
+The checks run in the order in which they get more expensive, and each failure is a counter of its own:
+header (version, lengths, checksum), destination, source, options, fragment. What is left goes to the raw sockets that
+want it and to the transport of its protocol; for a protocol without either the sender is told.
+
+The payload is cut at the header's total length: padding is no part of a packet.
+"""
+
+from struct import error as struct_error
+
+from tipy.address import format_ip
+from tipy.errors import PacketError
+from tipy.ipv4 import options as ip_options
+from tipy.ipv4.addresses import HOST, NOBODY
+from tipy.log import channel
+from tipy.wire.icmp import PARAMETER_PROBLEM
+from tipy.wire.ipv4 import HEADER_LENGTH, MF, STRUCT, IPv4Header
+
+_MAX_PACKET = 65535
+_log = channel("ipv4")
+
+
+class Input:
+    """What arrives. `addresses`, `reassembly`: of this stack.
+
+    transports: protocol -> object with input(packet). observers: protocol -> fn(packet) -> bool, the raw
+    sockets; True = somebody took it. report(packet, type, code, rest=0): sends an ICMP error; None until ICMP is there.
+    unreachable(packet, kind): see IPv4.
+    """
+
+    def __init__(self, addresses, reassembly, counters, unreachable):
+        self._addresses, self._reassembly, self._counters = addresses, reassembly, counters
+        self._unreachable = unreachable
+        self.transports = {}
+        self.observers = {}
+        self.report = None
+
+    def input(self, packet, source_mac=None):
+        """A packet arrived at packet.interface; its header is at packet.start."""
+        counters = self._counters
+        counters["ipv4.in"] += 1
+        frame, start = packet.frame, packet.start
+        try:
+            first, tos, total, id, fragment, ttl, protocol, _, src, dst = STRUCT.unpack_from(frame, start)
+        except struct_error:
+            counters["ipv4.drop_short"] += 1
+            return
+        if first == 0x45:
+            after = start + HEADER_LENGTH
+        else:
+            after = start + ((first & 15) << 2)
+            if first >> 4 != 4:
+                counters["ipv4.drop_version"] += 1
+                return
+            if after < start + HEADER_LENGTH or after > packet.end:
+                counters["ipv4.drop_header_length"] += 1
+                return
+        end = start + total
+        if not after <= end <= packet.end:
+            counters["ipv4.drop_truncated"] += 1
+            return
+        if int.from_bytes(frame[start:after], "big") % 0xFFFF:
+            counters["ipv4.drop_checksum"] += 1
+            return
+        packet.network = start
+        packet.start, packet.end = after, end
+        packet.src, packet.dst, packet.protocol, packet.tos, packet.ttl = src, dst, protocol, tos, ttl
+        if not self._acceptable(packet):
+            return
+        if after - start > HEADER_LENGTH or fragment & 0x3FFF:
+            if not self._handle_specials(packet, id, fragment):
+                return
+        self._climb(packet)
+
+    def _acceptable(self, packet):
+        """Is it for us, from somebody who may speak? Sets packet.to_group."""
+        counters, addresses, interface = self._counters, self._addresses, packet.interface
+        kind = addresses.destination(packet.dst, interface)
+        if kind != HOST:
+            if kind == NOBODY:
+                counters["ipv4.drop_not_ours"] += 1
+                return False
+            packet.to_group = True
+        elif packet.link_group:
+            counters["ipv4.drop_link_group"] += 1        # RFC 1122 3.3.6: unicast in a link broadcast
+            return False
+        if not addresses.may_speak(packet.src, interface):
+            counters["ipv4.drop_source"] += 1
+            if __debug__ and _log.on:
+                _log("%s cannot be a sender here", format_ip(packet.src))
+            return False
+        return True
+
+    def _handle_specials(self, packet, id, fragment):
+        """Options and fragments; True if there is (now) a whole packet to go on with."""
+        counters = self._counters
+        try:
+            if packet.start - packet.network > HEADER_LENGTH:
+                packet.options = packet.frame[packet.network + HEADER_LENGTH:packet.start]
+                ip_options.check(packet.frame, packet.network + HEADER_LENGTH, packet.start)
+            if not fragment & 0x3FFF:
+                return True
+            counters["ipv4.fragments_in"] += 1
+            whole = self._reassembly.add(packet, id, (fragment & 0x1FFF) << 3, fragment & MF != 0)
+            if whole is None:
+                return False
+            self._replace(packet, *whole)
+            return True
+        except ip_options.ParameterProblem as problem:
+            counters["ipv4.drop_options"] += 1
+            if self.report is not None:
+                self.report(packet, PARAMETER_PROBLEM, 0, problem.pointer << 24)
+        except PacketError as error:
+            counters["ipv4.drop_" + error.reason] += 1
+        return False
+
+    @staticmethod
+    def _replace(packet, header, payload):
+        """Make `packet` the reassembled one, with the header it would have had unfragmented."""
+        total = len(header) + len(payload)
+        if total > _MAX_PACKET:
+            raise PacketError("fragment_beyond_end")
+        old = IPv4Header.unpack(header, 0, len(header), quoted=True)
+        frame = memoryview(old._replace(total_length=total, mf=False, offset=0).pack() + payload)
+        packet.frame, packet.network, packet.start, packet.end = frame, 0, len(header), len(frame)
+        packet.tos, packet.ttl = old.tos, old.ttl
+        packet.options = frame[HEADER_LENGTH:len(header)] if len(header) > HEADER_LENGTH else None
+        packet.checked = False
+        packet.gso_size = 0
+
+    def _climb(self, packet):
+        protocol = packet.protocol
+        taken = self.observers and protocol in self.observers and self.observers[protocol](packet)
+        transport = self.transports.get(protocol)
+        if transport is not None:
+            transport.input(packet)
+        elif not taken:
+            self._counters["ipv4.no_protocol"] += 1
+            self._unreachable(packet, "protocol")

@@ -1,0 +1,277 @@
+"""UDP (RFC 768, RFC 1122 4.1, RFC 8085): datagrams to ports.
+
+A datagram that arrives belongs to the endpoint that fits it best: one connected to exactly this remote address, else
+one bound to the local address, else one bound to any address; of several equal ones the last bound, or, if they
+share the port by SO_REUSEPORT, one chosen by the remote address. A datagram to a broadcast address or a
+multicast group goes to every endpoint it fits. If nobody is there the sender is told (port unreachable).
+
+Each endpoint is filed under one key, (ip, port) or (ip, port, remote ip, remote port), so that finding it takes three
+dictionary look-ups at most, however many there are.
+
+Checksums: 0 means "none" and is accepted; a sum that comes out as 0 is sent as 0xFFFF. If the interface finishes
+checksums, only the pseudo-header's sum is filled in, unless IP will have to fragment.
+"""
+
+import errno
+
+from tipy.checksum import residue
+from tipy.datagrams import PMTU_DONT, PMTU_PROBE, Datagram, DatagramEndpoint
+from tipy.errors import os_error
+from tipy.link.base import Offload
+from tipy.ports import PortTable
+from tipy.wire.icmp import DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED
+from tipy.wire.ipv4 import PROTOCOL_UDP
+from tipy.wire.udp import HEADER_LENGTH, STRUCT
+
+MAX_PACKET = 65535
+_OFFLOAD = Offload(0, 20, 6, 28)
+
+
+class Udp:
+    """The UDP of a stack. `network` is the IPv4; registers itself there. ports: the PortTable."""
+
+    def __init__(self, network, gate, rng, counters, settings):
+        self.network = network
+        self.ports = PortTable(rng, settings)
+        self._gate, self._counters, self._settings = gate, counters, settings
+        self._filed = {}               # (ip, port) or (ip, port, remote ip, remote port) -> [endpoint]
+        self._by_port = {}             # port -> [endpoint], for groups
+        network.register(PROTOCOL_UDP, self)
+
+    def endpoint(self):
+        """A new endpoint, not bound."""
+        return UdpEndpoint(self, self._gate, self._counters, self.network, self._settings)
+
+    # -- what arrives ----------------------------------------------------------------------------------
+
+    def input(self, packet):
+        """A UDP packet arrived; packet.start is its header."""
+        frame, start = packet.frame, packet.start
+        available = packet.end - start
+        if available < HEADER_LENGTH:
+            self._counters["udp.drop_short"] += 1
+            return
+        src_port, dst_port, length, checksum = STRUCT.unpack_from(frame, start)
+        if not HEADER_LENGTH <= length <= available:
+            self._counters["udp.drop_length"] += 1
+            return
+        end = start + length
+        if checksum and not packet.checked:
+            pseudo = int.from_bytes(packet.src, "big") + int.from_bytes(packet.dst, "big") + PROTOCOL_UDP + length
+            if (residue(frame[start:end]) + pseudo) % 0xFFFF:
+                self._counters["udp.drop_checksum"] += 1
+                return
+        self._counters["udp.in"] += 1
+        datagram = Datagram(frame[start + HEADER_LENGTH:end], (packet.src, src_port), (packet.dst, dst_port),
+                            packet.ttl, packet.tos, packet.interface)
+        if packet.to_group:
+            endpoints = self._group_members(datagram)
+        else:
+            endpoints = self._find(packet.dst, dst_port, packet.src, src_port)
+        for endpoint in endpoints:
+            endpoint.deliver(datagram)
+        if not endpoints:
+            self._counters["udp.no_port"] += 1
+            self.network.unreachable(packet, "port")
+
+    def _find(self, ip, port, remote_ip, remote_port):
+        """The one endpoint (in a list) for a datagram to one of our addresses; [] if there is none."""
+        filed = self._filed
+        endpoints = (filed.get((ip, port, remote_ip, remote_port)) or filed.get((ip, port))
+                     or filed.get((self.network.any_address, port)) or [])
+        if len(endpoints) < 2:
+            return endpoints
+        if endpoints[-1].reuse_port:
+            mixed = (int.from_bytes(remote_ip, "big") + remote_port) * 2654435761 >> 16
+            return [endpoints[mixed % len(endpoints)]]
+        return endpoints[-1:]
+
+    def _group_members(self, datagram):
+        """All endpoints for a datagram to a broadcast address or group."""
+        ip, port = datagram.local
+        anywhere = (self.network.any_address, ip)
+        return [e for e in self._by_port.get(port, ()) if e.local[0] in anywhere
+                and e.remote in (None, datagram.remote) and e.wants_group(ip)]
+
+    def icmp_error(self, error):
+        """Something became of a datagram of ours. Connected endpoints are told of what is hard, and of a
+        neighbour that does not answer; others did not ask (RFC 1122 4.1.3.3, Linux without IP_RECVERR)."""
+        src_port, dst_port, _, _ = STRUCT.unpack_from(error.transport)
+        filed = self._filed
+        connected = filed.get((error.local, src_port, error.remote, dst_port)) or ()
+        others = connected or filed.get((error.local, src_port)) or filed.get((self.network.any_address, src_port))
+        if not others:
+            self._counters["udp.drop_error_stranger"] += 1
+            return
+        self._counters["udp.errors_in"] += 1
+        too_big = (error.type, error.code) == (DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED)
+        if too_big:
+            if all(endpoint.pmtu_discovery in (PMTU_DONT, PMTU_PROBE) for endpoint in others):
+                return
+            self.network.lower_path_mtu(error.remote, error.mtu)
+        if error.hard or too_big or error.is_local:
+            for endpoint in connected:
+                endpoint.fail(error.errno)
+
+    # -- filing ----------------------------------------------------------------------------------------
+
+    def file(self, endpoint):
+        """Find this endpoint from now on under its present addresses."""
+        self._filed.setdefault(_key(endpoint), []).append(endpoint)
+        self._by_port.setdefault(endpoint.local[1], []).append(endpoint)
+
+    def unfile(self, endpoint):
+        """Undo `file`, before the addresses change."""
+        for table, key in ((self._filed, _key(endpoint)), (self._by_port, endpoint.local[1])):
+            endpoints = table.get(key, [])
+            if endpoint in endpoints:
+                endpoints.remove(endpoint)
+            if not endpoints:
+                table.pop(key, None)
+
+    def stop(self):
+        """Close every endpoint (the stack stops)."""
+        for endpoint in list(self._by_port.values()):
+            for one in list(endpoint):
+                one.close()
+
+
+def _key(endpoint):
+    return endpoint.local if endpoint.remote is None else endpoint.local + endpoint.remote
+
+
+class UdpEndpoint(DatagramEndpoint):
+    """What a UDP socket stands on; see DatagramEndpoint for options and receiving. Made by Udp.endpoint()."""
+
+    def __init__(self, udp, gate, counters, network, settings):
+        super().__init__(gate, counters, "udp", network.any_address, settings.pmtu_discovery)
+        self._udp = udp
+        self._network = network
+        self._path = None
+        self._bound_ip = network.any_address       # what the user chose, to go back to on disconnect
+        self._bound_port = 0
+
+    def __repr__(self):
+        return f"<UDP endpoint {self.local} {self.remote}>"
+
+    # -- addresses -------------------------------------------------------------------------------------
+
+    def bind(self, ip, port):
+        """Take a local address; ip 0.0.0.0 = any, port 0 = choose one.
+
+        OSError: EINVAL if bound already, EADDRNOTAVAIL, EADDRINUSE.
+        """
+        if self.local[1] or self.closed:
+            raise os_error(errno.EINVAL)
+        network = self._network
+        if any(ip) and not (network.is_local(ip) or network.is_group(ip)):
+            raise os_error(errno.EADDRNOTAVAIL)
+        self._take_port(ip, port)
+        self._bound_ip, self._bound_port = ip, port
+
+    def connect(self, ip, port):
+        """Only this remote address from now on; OSError as for sending there."""
+        path = self._find_path(ip)
+        ip = path.dst                              # 0.0.0.0 means this host
+        if not self.local[1]:
+            self._take_port(self.local[0], 0)
+        self._move((path.src, self.local[1]) if not any(self.local[0]) else self.local, (ip, port))
+
+    def disconnect(self):
+        """Any remote address again; back to the local address that was asked for."""
+        if self.remote is None:
+            return
+        self._move((self._bound_ip, self.local[1]), None)
+        if not self._bound_port:
+            self._udp.unfile(self)
+            self._udp.ports.release(self)
+            self.local = (self._bound_ip, 0)
+
+    def close(self):
+        """Give the port back. Idempotent."""
+        if not self._close():
+            return
+        for group in list(self.groups):
+            self.leave(group)
+        if self.local[1]:
+            self._udp.unfile(self)
+            self._udp.ports.release(self)
+
+    def join(self, group, interface=None):
+        """Receive what is sent to a multicast group. OSError: EINVAL if it is none, EADDRINUSE if joined."""
+        if group in self.groups:
+            raise os_error(errno.EADDRINUSE)
+        self._network.join(group, interface)
+        self.groups[group] = interface
+
+    def leave(self, group):
+        """Undo join; OSError(EADDRNOTAVAIL) if not joined."""
+        if group not in self.groups:
+            raise os_error(errno.EADDRNOTAVAIL)
+        self._network.leave(group, self.groups.pop(group))
+
+    def wants_group(self, ip):
+        """Does a datagram to this broadcast address or group concern us? (IP_MULTICAST_ALL is Linux's.)"""
+        return self.multicast_all or ip in self.groups or self._network.is_broadcast(ip)
+
+    def _take_port(self, ip, port):
+        port = self._udp.ports.bind(self, ip, port, reuse_address=self.reuse_address, reuse_port=self.reuse_port)
+        self.local = (ip, port)
+        self._udp.file(self)
+
+    def _move(self, local, remote):
+        self._udp.unfile(self)
+        self.local, self.remote = local, remote
+        self._udp.ports.change(self, ip=local[0])
+        self._udp.file(self)
+
+    # -- sending ---------------------------------------------------------------------------------------
+
+    def send(self, data, remote=None):
+        """Send one datagram of `data` (bytes-like) to `remote`, or to where we are connected; returns its length.
+
+        OSError: the pending one; EPIPE after shutdown; EDESTADDRREQ; EMSGSIZE above 65507 bytes or if it may
+        not be fragmented; EACCES to a broadcast address without `broadcast`; ENETUNREACH; EINVAL to port 0.
+        """
+        self._check_sending()
+        if remote is None:
+            remote = self.remote
+            if remote is None:
+                raise os_error(errno.EDESTADDRREQ)
+        options = self.ip_options
+        length = HEADER_LENGTH + len(data)
+        packet_length = self._network.header_length + len(options) + length
+        if packet_length > MAX_PACKET:
+            raise os_error(errno.EMSGSIZE)
+        if not remote[1]:
+            raise os_error(errno.EINVAL)
+        path = self._find_path(remote[0])
+        if not self.local[1]:
+            self._take_port(self.local[0], 0)
+        src_port, dst_port = self.local[1], remote[1]
+        df, fits = self._forbids_fragments(path, packet_length)
+        pseudo = path.sum + PROTOCOL_UDP + length
+        if fits and path.interface.tx_checksum:
+            checksum = pseudo % 0xFFFF
+            offload = _OFFLOAD if not options else Offload(0, 20 + len(options), 6, 28 + len(options))
+        else:
+            checksum = -(residue(data) + pseudo + src_port + dst_port + length) % 0xFFFF or 0xFFFF
+            offload = None
+        header = STRUCT.pack(src_port, dst_port, length, checksum)
+        self._counters["udp.out"] += 1
+        self._network.send(path, PROTOCOL_UDP, [header, data], ttl=self.multicast_ttl if path.multicast else self.ttl,
+                           tos=self.tos, df=df, options=options, offload=offload)
+        return len(data)
+
+    def _find_path(self, ip):
+        """The way to `ip`; the last one is kept."""
+        path = self._path
+        network = self._network
+        if path is None or path.dst != ip or path.generation != network.generation:
+            src = self.local[0]
+            interface = self.multicast_interface if network.is_group(ip) else None
+            path = self._path = network.path(ip, None if network.is_group(src) else src, interface)
+        if path.broadcast and not self.broadcast:
+            raise os_error(errno.EACCES)
+        path.loops = path.broadcast or (path.multicast and self.multicast_loop and network.is_joined(ip))
+        return path
