@@ -163,7 +163,9 @@ class Job:
             self._outcome = kind, value
             self.result(0)
         _, ancillary, _, _ = self._channel.recvmsg(1, kernel.CMSG_SPACE(4))
-        return _descriptor_in(ancillary)
+        descriptor = _descriptor_in(ancillary)
+        self._channel.recv(1)
+        return descriptor
 
     def close(self):
         """Let go: if it still runs, it is killed. Idempotent."""
@@ -302,6 +304,8 @@ def _run(channel):
     if wants_descriptor:
         job.send(("return", None))
         channel.sendmsg([b"d"], _rights(outcome))
+        os.close(outcome)
+        channel.send(b"c")                            # only now is it the caller's alone
     else:
         job.send(("return", outcome))
 
