@@ -1,0 +1,295 @@
+"""The socket class of our `_socket` layer: every call with CPython's argument checks, words and exceptions.
+
+Each method looks whether there is a channel. If so, arguments are converted (arguments.py) and the channel
+does the work; if not, the socket is closed or the kernel's own: the base class's method has the answer.
+"""
+
+import errno
+import operator
+import sys
+
+from tipy.errors import os_error
+from tipy.sockets import arguments
+from tipy.sockets.constants import SOCK_STREAM
+from tipy.sockets.datagram import clip_ancillary
+from tipy.sockets.handle import Handle, Ticket, endpoint_name, loose_fd
+from tipy.sockets.options import get_option, set_option
+
+_real = Handle.__base__
+_audit = sys.audit
+
+
+class Socket(Handle):
+    """Base of every namespace's `_socket.socket`."""
+
+    __slots__ = ()
+
+    # -- names ------------------------------------------------------------------------------------
+
+    def bind(self, address, /):
+        """bind(address)"""
+        channel = self._channel
+        if channel is None:
+            return _real.bind(self, address)
+        ip, port = arguments.address(address, "bind", self._space.names.resolve)
+        _audit("socket.bind", self, address)
+        channel.bind(ip, port)
+
+    def getsockname(self):
+        """getsockname() -> address info"""
+        channel = self._channel
+        return _real.getsockname(self) if channel is None else endpoint_name(channel.local())
+
+    def getpeername(self):
+        """getpeername() -> address info"""
+        channel = self._channel
+        return _real.getpeername(self) if channel is None else endpoint_name(channel.remote())
+
+    # -- connections ------------------------------------------------------------------------------
+
+    def connect(self, address, /):
+        """connect(address)"""
+        channel = self._channel
+        if channel is None:
+            return _real.connect(self, address)
+        self._connect(channel, address)
+
+    def _connect(self, channel, address):
+        ip, port = arguments.address(address, "connect", self._space.names.resolve)
+        _audit("socket.connect", self, address)
+        channel.connect(ip, port, self._deadline(channel))
+
+    def connect_ex(self, address, /):
+        """connect_ex(address) -> errno"""
+        channel = self._channel
+        if channel is None:
+            return _real.connect_ex(self, address)
+        ip, port = arguments.address(address, "connect_ex", self._space.names.resolve)
+        _audit("socket.connect", self, address)
+        try:
+            channel.connect(ip, port, self._deadline(channel))
+        except TimeoutError as error:
+            return error.errno or errno.EAGAIN
+        except OSError as error:
+            return error.errno
+        return 0
+
+    def listen(self, backlog=None, /):
+        """listen([backlog])"""
+        channel = self._channel
+        if channel is None:
+            return _real.listen(self) if backlog is None else _real.listen(self, backlog)
+        channel.listen(128 if backlog is None else max(operator.index(backlog), 0))
+
+    def _accept(self):
+        """_accept() -> (something for socket(fileno=...), address info)"""
+        channel = self._channel
+        if channel is None:
+            return _real._accept(self)
+        child, remote = channel.accept(self._deadline(channel))
+        return Ticket(child, loose_fd), endpoint_name(remote)
+
+    def shutdown(self, how, /):
+        """shutdown(flag)"""
+        channel = self._channel
+        if channel is None:
+            return _real.shutdown(self, how)
+        channel.shutdown(operator.index(how))
+
+    # -- sending ----------------------------------------------------------------------------------
+
+    def send(self, data, flags=0, /):
+        """send(data[, flags]) -> count"""
+        channel = self._channel
+        if channel is None:
+            return _real.send(self, data, flags)
+        return channel.send(arguments.readable(data), operator.index(flags), self._deadline(channel))
+
+    def sendall(self, data, flags=0, /):
+        """sendall(data[, flags])"""
+        channel = self._channel
+        if channel is None:
+            return _real.sendall(self, data, flags)
+        channel.send(arguments.readable(data), operator.index(flags), self._deadline(channel), True)
+
+    def sendto(self, data, *args):
+        """sendto(data[, flags], address) -> count"""
+        channel = self._channel
+        if channel is None:
+            return _real.sendto(self, data, *args)
+        if not 1 <= len(args) <= 2:
+            raise TypeError(f"sendto() takes 2 or 3 arguments ({len(args) + 1} given)")
+        view = arguments.readable(data)
+        flags = operator.index(args[0]) if len(args) == 2 else 0
+        remote = arguments.address(args[-1], "sendto", self._space.names.resolve)
+        _audit("socket.sendto", self, args[-1])
+        if channel.type == SOCK_STREAM:
+            return channel.send(view, flags, self._deadline(channel))
+        return channel.send(view, flags, self._deadline(channel), remote=remote)
+
+    def sendmsg(self, buffers, ancdata=(), flags=0, address=None, /):
+        """sendmsg(buffers[, ancdata[, flags[, address]]]) -> count"""
+        channel = self._channel
+        if channel is None:
+            return _real.sendmsg(self, buffers, ancdata, flags, address)
+        views = arguments.views(buffers, "sendmsg", 1, arguments.readable)
+        ancillary = _check_ancillary(ancdata)
+        flags = operator.index(flags)
+        remote = None
+        if address is not None:
+            remote = arguments.address(address, "sendmsg", self._space.names.resolve)
+        _audit("socket.sendmsg", self, address)
+        if ancillary:
+            raise os_error(errno.EINVAL)
+        data = views[0] if len(views) == 1 else memoryview(b"".join(views))
+        if channel.type == SOCK_STREAM:
+            return channel.send(data, flags, self._deadline(channel))
+        return channel.send(data, flags, self._deadline(channel), remote=remote)
+
+    # -- receiving --------------------------------------------------------------------------------
+
+    def recv(self, size, flags=0, /):
+        """recv(buffersize[, flags]) -> data"""
+        channel = self._channel
+        if channel is None:
+            return _real.recv(self, size, flags)
+        size = operator.index(size)
+        if size < 0:
+            raise ValueError("negative buffersize in recv")
+        if not size and channel.type == SOCK_STREAM:
+            return b""
+        return channel.receive(size, operator.index(flags), self._deadline(channel))
+
+    def recv_into(self, buffer, nbytes=0, flags=0):
+        """recv_into(buffer, [nbytes[, flags]]) -> nbytes_read"""
+        channel = self._channel
+        if channel is None:
+            return _real.recv_into(self, buffer, nbytes, flags)
+        view = arguments.room(buffer, nbytes, "recv_into")
+        if not view and channel.type == SOCK_STREAM:
+            return 0
+        return channel.receive_into(view, operator.index(flags), self._deadline(channel))
+
+    def recvfrom(self, size, flags=0, /):
+        """recvfrom(buffersize[, flags]) -> (data, address info)"""
+        channel = self._channel
+        if channel is None:
+            return _real.recvfrom(self, size, flags)
+        size = operator.index(size)
+        if size < 0:
+            raise ValueError("negative buffersize in recvfrom")
+        data, _, _, remote = channel.receive_message(size, operator.index(flags), self._deadline(channel))
+        return data, None if remote is None else endpoint_name(remote)
+
+    def recvfrom_into(self, buffer, nbytes=0, flags=0):
+        """recvfrom_into(buffer[, nbytes[, flags]]) -> (nbytes, address info)"""
+        channel = self._channel
+        if channel is None:
+            return _real.recvfrom_into(self, buffer, nbytes, flags)
+        view = arguments.room(buffer, nbytes, "recvfrom_into",
+                              "nbytes is greater than the length of the buffer")
+        flags, deadline = operator.index(flags), self._deadline(channel)
+        if channel.type == SOCK_STREAM:
+            return channel.receive_into(view, flags, deadline), None
+        count, remote = channel.receive_from_into(view, flags, deadline)
+        return count, None if remote is None else endpoint_name(remote)
+
+    def recvmsg(self, size, ancbufsize=0, flags=0, /):
+        """recvmsg(bufsize[, ancbufsize[, flags]]) -> (data, ancdata, msg_flags, address)"""
+        channel = self._channel
+        if channel is None:
+            return _real.recvmsg(self, size, ancbufsize, flags)
+        size = operator.index(size)
+        if size < 0:
+            raise ValueError("negative buffer size in recvmsg()")
+        return self._recvmsg(channel, size, ancbufsize, flags)
+
+    def recvmsg_into(self, buffers, ancbufsize=0, flags=0, /):
+        """recvmsg_into(buffers[, ancbufsize[, flags]]) -> (nbytes, ancdata, msg_flags, address)"""
+        channel = self._channel
+        if channel is None:
+            return _real.recvmsg_into(self, buffers, ancbufsize, flags)
+        views = arguments.views(buffers, "recvmsg_into", 1,
+                                lambda buffer: arguments.writable(buffer, "recvmsg_into"))
+        data, told, out, address = self._recvmsg(channel, sum(map(len, views)), ancbufsize, flags)
+        rest = memoryview(data)
+        for view in views:
+            count = min(len(view), len(rest))
+            view[:count] = rest[:count]
+            rest = rest[count:]
+        return len(data), told, out, address
+
+    def _recvmsg(self, channel, size, space, flags):
+        space = operator.index(space)
+        if not 0 <= space < 2 ** 31:
+            raise ValueError("invalid ancillary data buffer length")
+        flags, deadline = operator.index(flags), self._deadline(channel)
+        data, told, out, remote = channel.receive_message(size, flags, deadline)
+        told, clipped = clip_ancillary(told, space) if told else ([], 0)
+        return data, told, out | clipped, None if remote is None else endpoint_name(remote)
+
+    # -- options ----------------------------------------------------------------------------------
+
+    def getsockopt(self, level, option, buflen=0, /):
+        """getsockopt(level, option[, buffersize]) -> value"""
+        channel = self._channel
+        if channel is None:
+            return _real.getsockopt(self, level, option, buflen)
+        level, option, buflen = operator.index(level), operator.index(option), operator.index(buflen)
+        if not 0 <= buflen <= 1024:
+            raise OSError("getsockopt buflen out of range")
+        return get_option(channel, level, option, buflen)
+
+    def setsockopt(self, level, option, *value):
+        """setsockopt(level, option, value: int | bytes), setsockopt(level, option, None, optlen: int)"""
+        channel = self._channel
+        if channel is None:
+            return _real.setsockopt(self, level, option, *value)
+        if not value:
+            raise TypeError("setsockopt() takes exactly 3 arguments (2 given)")
+        level, option = operator.index(level), operator.index(option)
+        set_option(channel, level, option, _option_bytes(value))
+
+    def tcp_info(self):
+        """The connection's state and figures: a mapping of the kernel's tcpi_* names."""
+        channel = self._channel
+        if channel is None:
+            raise os_error(errno.EBADF)
+        if channel.type != SOCK_STREAM or channel.endpoint is None or channel.listening:
+            raise os_error(errno.ENOTCONN)
+        with channel.gate:
+            return channel.endpoint.info()
+
+
+def _check_ancillary(ancdata):
+    """sendmsg's ancillary data as [(level, type, view)]."""
+    try:
+        items = list(ancdata)
+    except TypeError:
+        raise TypeError("sendmsg() argument 2 must be an iterable") from None
+    checked = []
+    for item in items:
+        try:
+            level, kind, data = item
+        except (TypeError, ValueError):
+            raise TypeError("[sendmsg() ancillary data items]() argument must be 3-item sequence, "
+                            f"not {type(item).__name__}") from None
+        checked.append((operator.index(level), operator.index(kind), arguments.readable(data)))
+    return checked
+
+
+def _option_bytes(value):
+    """The buffer setsockopt hands the kernel."""
+    if len(value) == 2:
+        if value[0] is not None:
+            raise TypeError("setsockopt() argument 3 must be None when the length is given")
+        return bytes(operator.index(value[1]))
+    value, = value
+    if isinstance(value, int):
+        if not -2 ** 31 <= value < 2 ** 31:
+            raise OverflowError("signed integer is greater than maximum" if value > 0
+                                else "signed integer is less than minimum")
+        return value.to_bytes(4, sys.byteorder, signed=True)
+    return bytes(arguments.readable(value))
+
+

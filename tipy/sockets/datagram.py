@@ -1,0 +1,202 @@
+"""SOCK_DGRAM and SOCK_RAW: one call, one datagram, on a UdpEndpoint or a RawEndpoint.
+
+The endpoint queues and sends; here are the blocking calls, the cut of a datagram that is longer than the
+caller's buffer, and the ancillary data that recvmsg reports. A raw socket hands out whole IP packets, header
+included, and names its peer with port 0, as the kernel does.
+"""
+
+import errno
+import struct
+
+from tipy.errors import os_error
+from tipy.sockets.base import HANGUP, NOW, PEER_DONE, READABLE, WRITABLE, Channel, destination
+from tipy.sockets.constants import (IP_PKTINFO, IP_RECVTOS, IP_RECVTTL, IP_TOS, IP_TTL, IPPROTO_IP,
+                                    MSG_CTRUNC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC,
+                                    SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_RAW)
+
+
+
+
+class Datagram(Channel):
+    """A UDP or raw socket; `type` and `proto` tell which."""
+
+    __slots__ = ("type", "proto", "shut")
+
+    def __init__(self, stack, type, proto):
+        with stack.gate:
+            if stack.gate.down is not None:
+                raise os_error(errno.ENETDOWN, stack.gate.down)
+            endpoint = stack.raw.endpoint(proto) if type == SOCK_RAW else stack.udp.endpoint()
+        super().__init__(stack, endpoint)
+        self.type = type
+        self.proto = proto
+        self.shut = 0                      # bit 1: reading, bit 2: writing
+
+    @property
+    def options(self):
+        """Where the options live: the endpoint itself."""
+        return self.endpoint
+
+    def options_changed(self):
+        """Nothing to do: a datagram looks its options up when it is sent."""
+
+    # -- names ------------------------------------------------------------------------------------
+
+    def bind(self, ip, port):
+        """Take a local address; port 0 lets the stack choose."""
+        with self.gate:
+            self.alive()
+            self.endpoint.bind(ip, port)
+
+    def connect(self, ip, port, deadline=None):
+        """Fix the peer: send() goes there, only its datagrams arrive, ICMP errors are reported."""
+        with self.gate:
+            self.alive()
+            self.endpoint.connect(destination(ip), port)
+
+    def local(self):
+        """(ip, port) of this end."""
+        with self.gate:
+            self.alive()
+            return self.endpoint.local
+
+    def remote(self):
+        """(ip, port) of the peer, or ENOTCONN."""
+        with self.gate:
+            self.alive()
+            if self.endpoint.remote is None:
+                raise os_error(errno.ENOTCONN)
+            return self.endpoint.remote
+
+    # -- sending and receiving --------------------------------------------------------------------
+
+    def send(self, view, flags, deadline, everything=False, remote=None):
+        """Send `view` as one datagram, to `remote` or the connected peer; returns its length."""
+        if flags & MSG_OOB:
+            raise os_error(errno.EOPNOTSUPP)
+        with self.gate:
+            self.alive()
+            if self.shut & 2:
+                raise os_error(errno.EPIPE)
+            if remote is not None:
+                remote = destination(remote[0]), remote[1]
+            self.endpoint.send(view, remote)
+            self.settle()
+        return len(view)
+
+    def take(self, flags, deadline):
+        """The next datagram; None once reading was shut down."""
+        if flags & MSG_ERRQUEUE:
+            raise os_error(errno.EAGAIN)
+        if flags & MSG_OOB:
+            raise os_error(errno.EOPNOTSUPP)
+        with self.gate:
+            self.alive()
+            endpoint = self.endpoint
+            if not endpoint.readable and not self.shut & 1:
+                if flags & MSG_DONTWAIT and deadline is None:
+                    deadline = NOW
+                self.wait(lambda: endpoint.readable or self.shut & 1, deadline, self.rcvtimeo)
+            datagram = endpoint.receive(flags & MSG_PEEK != 0)
+            self.settle()
+            return datagram
+
+    def receive(self, size, flags, deadline):
+        """Up to `size` bytes of the next datagram; the rest of it is lost."""
+        return self.receive_message(size, flags, deadline, False)[0]
+
+    def receive_into(self, view, flags, deadline):
+        """The same into a buffer; returns the count (the full length with MSG_TRUNC)."""
+        return self.receive_from_into(view, flags, deadline)[0]
+
+    def receive_from_into(self, view, flags, deadline):
+        """(count, remote) of the next datagram."""
+        datagram = self.take(flags, deadline)
+        if datagram is None:
+            return 0, None
+        data = datagram.data
+        count = min(len(data), len(view))
+        view[:count] = data[:count]
+        return len(data) if flags & MSG_TRUNC else count, datagram.remote
+
+    def receive_message(self, size, flags, deadline, ancillary=True):
+        """As recvmsg sees it: (data, [(level, type, value)], flags, remote)."""
+        datagram = self.take(flags, deadline)
+        if datagram is None:
+            return b"", [], 0, None
+        data = datagram.data
+        cut = len(data) > size
+        result = bytes(data[:size]) if cut else bytes(data)
+        if cut and flags & MSG_TRUNC:
+            result += bytes(len(data) - size)      # the kernel tells the length; the bytes are gone
+        told = self._ancillary(datagram) if ancillary and self.flags else []
+        return result, told, MSG_TRUNC if cut else 0, datagram.remote
+
+    def _ancillary(self, datagram):
+        told = []
+        asked = self.flags
+        if asked.get((IPPROTO_IP, IP_PKTINFO)):
+            index = getattr(datagram.interface, "index", 0)
+            told.append((IPPROTO_IP, IP_PKTINFO,
+                         struct.pack("=i4s4s", index, datagram.local, datagram.local)))
+        if asked.get((IPPROTO_IP, IP_RECVTTL)):
+            told.append((IPPROTO_IP, IP_TTL, struct.pack("=i", datagram.ttl)))
+        if asked.get((IPPROTO_IP, IP_RECVTOS)):
+            told.append((IPPROTO_IP, IP_TOS, bytes((datagram.tos,))))
+        return told
+
+    # -- ending -----------------------------------------------------------------------------------
+
+    def shutdown(self, how):
+        """As Linux: ENOTCONN without a peer, but what is blocked in recv wakes all the same."""
+        with self.gate:
+            self.alive()
+            if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
+                raise os_error(errno.EINVAL)
+            connected = self.endpoint.remote is not None
+            self.shut |= how + 1
+            self.endpoint.shutdown(how)
+            self.gate.notify(self.endpoint)
+            self.settle()
+        if not connected:
+            raise os_error(errno.ENOTCONN)
+
+    def drop(self, linger=True):
+        """See Channel.drop."""
+        self.endpoint.close()
+
+    # -- state ------------------------------------------------------------------------------------
+
+    def take_error(self):
+        """SO_ERROR: the pending errno, once."""
+        return self.endpoint.take_error()
+
+    def poll(self):
+        """See Channel.poll."""
+        bits = WRITABLE
+        if self.endpoint.readable or self.shut & 1:
+            bits |= READABLE
+        if self.shut & 1:
+            bits |= PEER_DONE
+        if self.shut == 3:
+            bits |= HANGUP
+        return bits
+
+    def unread(self):
+        """Unknown for datagrams: every change counts as an arrival."""
+        return None
+
+
+def clip_ancillary(told, space):
+    """What of `told` fits a control buffer of `space` bytes (CMSG_LEN each), and MSG_CTRUNC if not all."""
+    kept = []
+    for level, kind, value in told:
+        if space < 16 + len(value):
+            if space > 16:
+                kept.append((level, kind, value[:space - 16]))
+            return kept, MSG_CTRUNC
+        kept.append((level, kind, value))
+        space -= (16 + len(value) + 7) & ~7
+    return kept, 0
+
+
