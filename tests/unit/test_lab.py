@@ -220,7 +220,8 @@ def gone(pid):
 
 
 def make_a_worker_and_wait():
-    yield Worker(stay).pid
+    worker = Worker(stay)
+    yield worker.pid
     wait_forever()
 
 
