@@ -1,20 +1,20 @@
 """Address conflict detection: is the address we want free, and does it stay ours? (RFC 5227)
 
-Before an address is used, a few *probes* ask who has it: ARP requests with sender address 0.0.0.0, which change
-nobody's cache. An answer, or somebody else's probe for the same address, is a conflict: the address is not
-taken into use. Silence makes it ours; *announcements* (requests for our own address) then correct caches that
-still hold an earlier owner's MAC. Later, whenever another host speaks as us, the address is *defended* with one
-announcement, at most once in DEFEND_INTERVAL: two stubborn hosts must not flood the link. We never give the
-address up (RFC 5227 2.4 (c)): connections live on it, and the user is told whom to look for.
+Before an address is used, a few *probes* ask who has it: ARP requests with sender address 0.0.0.0, which
+change nobody's cache. An answer, or somebody else's probe for the same address, is a conflict: the address is
+not taken into use. Silence makes it ours; *announcements* (requests for our own address) then correct caches
+that still hold an earlier owner's MAC. Later, whenever another host speaks as us, the address is *defended*
+with one announcement, at most once in DEFEND_INTERVAL: two stubborn hosts must not flood the link. We never
+give the address up (RFC 5227 2.4 (c)): connections live on it, and the user is told whom to look for.
 
     idle --start--> probing --silence--> usable
                         \\----conflict----> conflict
 
 Timing. RFC 5227's own constants make a host wait 5 to 7 s. They are meant for links that take seconds to come
-up, and for address *selection* by hundreds of hosts powered on at once. A virtual link passes frames at once, and
-its hosts answer in microseconds: the same three probes, a tenth of a second apart, see every host that is alive,
-and `start()` stays under a second. The settings arp_probe_wait, arp_probe_min, arp_probe_max, arp_announce_wait
-restore the RFC's numbers (1, 1, 2, 2).
+up, and for address *selection* by hundreds of hosts powered on at once. A virtual link passes frames at once,
+and its hosts answer in microseconds: the same three probes, a tenth of a second apart, see every host that is
+alive, and `start()` stays under a second. The settings arp_probe_wait, arp_probe_min, arp_probe_max,
+arp_announce_wait restore the RFC's numbers (1, 1, 2, 2).
 """
 
 from tipy.address import format_ip

@@ -2,8 +2,8 @@
 
 A cache entry is a small machine; the timer of each entry, or a packet that arrives, moves it:
 
-    INCOMPLETE  asked by broadcast, packets held; answered: REACHABLE; silent for all retries: removed, and the
-                senders of the held packets are told EHOSTUNREACH
+    INCOMPLETE  asked by broadcast, packets held; answered: REACHABLE; silent for all retries: removed, and
+                the senders of the held packets are told EHOSTUNREACH
     REACHABLE   answered within arp_cache_ttl. Shortly before that runs out an entry that was used is asked
                 again, at its own MAC (REFRESHING); one that was not used is left to AGE
     REFRESHING  still used; silent for all retries: removed
@@ -12,9 +12,9 @@ A cache entry is a small machine; the timer of each entry, or a packet that arri
                 It is silent for HOLD_DOWN: the claim is believed
     STATIC      given by the user, never changed by packets
 
-Rules against spoofing: no entry comes from an unsolicited reply; an entry moves only as above; our own addresses
-and group MACs are never cached. The cache has a cap (oldest use goes first). A neighbour is asked at most once per
-arp_reply_timeout. Conflicts over our own address are acd.py's.
+Rules against spoofing: no entry comes from an unsolicited reply; an entry moves only as above; our own
+addresses and group MACs are never cached. The cache has a cap (oldest use goes first). A neighbour is asked
+at most once per arp_reply_timeout. Conflicts over our own address are acd.py's.
 
 What may live here: the cache, asking and answering. Nothing of IP but the four bytes of an address.
 """
@@ -23,7 +23,8 @@ from collections import OrderedDict, deque
 from functools import partial
 
 from tipy.acd import AddressDetection
-from tipy.address import ANY, BROADCAST_MAC, format_ip, format_mac, is_group_mac, is_multicast, parse_ip, parse_mac
+from tipy.address import (ANY, BROADCAST_MAC, format_ip, format_mac, is_group_mac, is_multicast, parse_ip,
+                          parse_mac)
 from tipy.errors import PacketError
 from tipy.log import channel
 from tipy.wire.arp import REPLY, REQUEST, ArpPacket
@@ -90,9 +91,9 @@ class Arp:
     def hold(self, ip, ethertype, frames, give_up):
         """Keep one datagram until the neighbour's MAC is known.
 
-        frames: list of (parts, offload), the fragments of the one datagram; they are copied.
-        give_up(packet) is called, inside the gate, with the bytes of its first packet if nobody answers.
-        Beyond HELD_CAP datagrams per neighbour the oldest is dropped (RFC 1122 2.3.2.2 wants the latest kept).
+        frames: list of (parts, offload), the fragments of the one datagram; they are copied. give_up(packet)
+        is called, inside the gate, with the bytes of its first packet if nobody answers. Beyond HELD_CAP
+        datagrams per neighbour the oldest is dropped (RFC 1122 2.3.2.2 wants the latest kept).
         """
         entry = self._entries.get(ip)
         if entry is None:

@@ -4,8 +4,8 @@ An endpoint is what the socket layer holds. Everything here is called inside the
 socket layer waits with `gate.wait(endpoint, lambda: endpoint.readable)`.
 
 The queue is bounded in bytes, each datagram counted with what it costs besides its data: a flood of empty
-ones fills it as well. As in Linux a datagram is taken while the queue is not over `rcvbuf`, so that one of any
-size fits an empty queue.
+ones fills it as well. As in Linux a datagram is taken while the queue is not over `rcvbuf`, so that one of
+any size fits an empty queue.
 """
 
 import errno
@@ -21,10 +21,10 @@ PMTU_DONT, PMTU_WANT, PMTU_DO, PMTU_PROBE = range(4)       # values of IP_MTU_DI
 
 
 class Datagram(NamedTuple):
-    """One datagram that arrived. data: memoryview; remote, local: (ip bytes, port); interface: where from."""
+    """One datagram that arrived. data: memoryview; remote: (ip, port); local: our ip, or the group's."""
     data: memoryview
     remote: tuple
-    local: tuple
+    local: bytes
     ttl: int
     tos: int
     interface: object
@@ -130,15 +130,12 @@ class DatagramEndpoint:
     # -- ending ----------------------------------------------------------------------------------------
 
     def shutdown(self, how):
-        """0: no more receiving, 1: no more sending, 2: both. OSError(ENOTCONN) if not connected (but it is
-        done all the same, as on Linux)."""
+        """0: no more receiving, 1: no more sending, 2: both."""
         if how in (0, 2):
             self.read_shut = True
         if how in (1, 2):
             self.write_shut = True
         self._gate.notify(self)
-        if self.remote is None:
-            raise os_error(errno.ENOTCONN)
 
     def _close(self):
         """Common part of close(); True the first time."""

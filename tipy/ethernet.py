@@ -1,9 +1,9 @@
 """Ethernet II: the first layer a frame meets (RFC 894, IEEE 802.3 clause 3).
 
-A frame says who it is for (destination MAC), who sent it, and what it carries (the EtherType). This layer keeps
-what is for us: our own MAC, the broadcast address, any multicast address (which groups matter is known one floor
-up); and hands it to the handler of its EtherType. Padding is not looked at here: only the layer above
-knows how long its packet really is, and it cuts there.
+A frame says who it is for (destination MAC), who sent it, and what it carries (the EtherType). This layer
+keeps what is for us: our own MAC, the broadcast address, any multicast address (which groups matter is known
+one floor up); and hands it to the handler of its EtherType. Padding is not looked at here: only the layer
+above knows how long its packet really is, and it cuts there.
 
 Outgoing frames are not padded: a virtual link has no minimum length, and the driver of a real card pads with
 zeros. So nothing of our memory can leave as padding ("etherleak", CVE-2003-0001).

@@ -3,9 +3,10 @@
 Three jobs:
 
 * answer echo requests (not those to a group: the smurf attack);
-* send errors about packets that arrived, for IP and the transports: `error`. Rules against amplification: never
-  about an ICMP error, a group, a source that cannot answer, or a fragment other than the first; at most 576 bytes;
-  a token bucket of 50/s for all and of 1/s after a burst of 6 for each destination (Linux's figures);
+* send errors about packets that arrived, for IP and the transports: `error`. Rules against amplification:
+  never about an ICMP error, a group, a source that cannot answer, or a fragment other than the first; at most
+  576 bytes; a token bucket of 50/s for all and of 1/s after a burst of 6 for each destination (Linux's
+  figures);
 * turn errors that arrive into IcmpError for the transport whose packet they quote. ICMP only checks that the
   quoted packet could be ours; whether it was really sent is for the transport to say, before it believes.
 
@@ -69,8 +70,10 @@ class Icmp:
         self._ipv4, self._clock, self._counters, self._settings = ipv4, clock, counters, settings
         self._bucket = TokenBucket(RATE, BURST, clock.now())
         self._peers = {}                       # ip -> TokenBucket
-        self._actions = {wire.ECHO: self._echo, wire.DESTINATION_UNREACHABLE: self._unreachable,
-                         wire.TIME_EXCEEDED: self._time_exceeded, wire.PARAMETER_PROBLEM: self._parameter_problem}
+        self._actions = {wire.ECHO: self._echo,
+                         wire.DESTINATION_UNREACHABLE: self._unreachable,
+                         wire.TIME_EXCEEDED: self._time_exceeded,
+                         wire.PARAMETER_PROBLEM: self._parameter_problem}
         ipv4.register(PROTOCOL_ICMP, self)
         ipv4.report = self.error
 
@@ -143,8 +146,8 @@ class Icmp:
         self._counters["icmp.errors_in"] += 1
         if __debug__ and _log.on:
             _log("%s from %s about %s", header, format_ip(packet.src), quoted)
-        self._ipv4.deliver_error(IcmpError(error_number, hard, header.type, header.code, mtu, quoted.src, quoted.dst,
-                                           quoted.protocol, transport, packet.src))
+        self._ipv4.deliver_error(IcmpError(error_number, hard, header.type, header.code, mtu, quoted.src,
+                                           quoted.dst, quoted.protocol, transport, packet.src))
 
     # -- what we say -----------------------------------------------------------------------------------
 

@@ -1,15 +1,16 @@
 """Who owns which local port: one table for TCP, one for UDP.
 
-Two questions: may this owner have (ip, port)? Linux's rules, for addresses that overlap (equal, or one of them ANY):
+Two questions: may this owner have (ip, port)? Linux's rules, for addresses that overlap (equal, or one of
+them ANY):
 
 * both said SO_REUSEADDR before and neither listens: yes (for UDP nobody ever listens, so: yes);
 * both said SO_REUSEPORT: yes;
 * otherwise EADDRINUSE.
 
-And: which port, if the owner does not care? A random one (RFC 6056 3.3.1): an attacker off the path must guess it. A few
-random tries find a free one unless nearly all are taken; then the range is walked once from a random start.
-Connections to different remote addresses may share a local port: `connect` hands out a used one only if no
-free one is left and `in_use(port)` says that the 4-tuple is new.
+And: which port, if the owner does not care? A random one (RFC 6056 3.3.1): an attacker off the path must
+guess it. A few random tries find a free one unless nearly all are taken; then the range is walked once from a
+random start. Connections to different remote addresses may share a local port: `connect` hands out a used one
+only if no free one is left and `in_use(port)` says that the 4-tuple is new.
 
 Connections accepted by a listener share its port and block it as Linux's do: a new listener without
 SO_REUSEADDR must wait until they are gone (`inherit`).
@@ -84,8 +85,8 @@ class PortTable:
     def connect(self, owner, ip, in_use):
         """Choose a local port for a connection from `ip`; returns it.
 
-        in_use(port): would the 4-tuple with this port collide with a connection? OSError(EADDRNOTAVAIL) if every
-        port of the range is taken.
+        in_use(port): would the 4-tuple with this port collide with a connection? OSError(EADDRNOTAVAIL) if
+        every port of the range is taken.
         """
         port = self._free_port()
         if port is None:

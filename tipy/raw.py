@@ -1,8 +1,9 @@
 """Raw sockets: packets as they are (Linux raw(7)).
 
-Every packet that arrives for us is shown, whole and with its IP header, to each raw endpoint of its protocol, before
-the transport gets it (and whether or not there is one). ICMP echo requests are answered by the stack all the same.
-What a raw endpoint sends is a payload for which IP makes the header, or with `hdrincl` a whole packet.
+Every packet that arrives for us is shown, whole and with its IP header, to each raw endpoint of its protocol,
+before the transport gets it (and whether or not there is one). ICMP echo requests are answered by the stack
+all the same. What a raw endpoint sends is a payload for which IP makes the header, or with `hdrincl` a whole
+packet.
 
 An endpoint may be bound to a local address and connected to a remote one; both then filter what it receives.
 Protocol 255 (IPPROTO_RAW) only sends, with hdrincl.
@@ -37,7 +38,7 @@ class Raw:
     def input(self, packet):
         """Show a packet to every endpoint that wants it; True if there was one."""
         taken = False
-        datagram = Datagram(packet.frame[packet.network:packet.end], (packet.src, 0), (packet.dst, 0), packet.ttl,
+        datagram = Datagram(packet.frame[packet.network:packet.end], (packet.src, 0), packet.dst, packet.ttl,
                             packet.tos, packet.interface)
         for endpoint in self._endpoints[packet.protocol]:
             if endpoint.wants(packet):
@@ -77,7 +78,8 @@ class Raw:
 class RawEndpoint(DatagramEndpoint):
     """What a raw socket stands on; see DatagramEndpoint. Datagram.data is the whole IP packet.
 
-    hdrincl: what is sent has its own IP header. icmp_filter: bit n set = ICMP type n is not wanted (ICMP_FILTER).
+    hdrincl: what is sent has its own IP header. icmp_filter: bit n set = ICMP type n is not wanted
+    (ICMP_FILTER).
     """
 
     def __init__(self, raw, protocol, gate, counters, network, settings):
@@ -104,7 +106,7 @@ class RawEndpoint(DatagramEndpoint):
         return True
 
     def bind(self, ip, port=0):
-        """Receive only what is sent to this address, and send from it. OSError(EADDRNOTAVAIL) if it is not ours."""
+        """Receive only what is sent to this address, and send from it; EADDRNOTAVAIL if it is not ours."""
         if any(ip) and not (self._network.is_local(ip) or self._network.is_group(ip)):
             raise os_error(errno.EADDRNOTAVAIL)
         self._bound_ip = ip
@@ -121,7 +123,8 @@ class RawEndpoint(DatagramEndpoint):
         self.local, self.remote = (self._bound_ip, self.local[1]), None
 
     def send(self, data, remote=None):
-        """Send one packet to `remote` ((ip, port), the port ignored) or where we are connected; returns its length.
+        """Send one packet to `remote` ((ip, port), the port ignored) or where we are connected; returns its
+        length.
 
         OSError as for UDP; with hdrincl EINVAL for a broken header and EMSGSIZE above the interface's MTU.
         """
@@ -136,8 +139,8 @@ class RawEndpoint(DatagramEndpoint):
             return len(data)
         length = self._network.header_length + len(self.ip_options) + len(data)
         df, _ = self._forbids_fragments(path, length)
-        self._network.send(path, self.protocol, [data], ttl=self.multicast_ttl if path.multicast else self.ttl,
-                           tos=self.tos, df=df, options=self.ip_options)
+        ttl = self.multicast_ttl if path.multicast else self.ttl
+        self._network.send(path, self.protocol, [data], ttl=ttl, tos=self.tos, df=df, options=self.ip_options)
         return len(data)
 
     def close(self):

@@ -1,20 +1,21 @@
 """UDP (RFC 768, RFC 1122 4.1, RFC 8085): datagrams to ports.
 
-A datagram that arrives belongs to the endpoint that fits it best: one connected to exactly this remote address, else
-one bound to the local address, else one bound to any address; of several equal ones the last bound, or, if they
-share the port by SO_REUSEPORT, one chosen by the remote address. A datagram to a broadcast address or a
-multicast group goes to every endpoint it fits. If nobody is there the sender is told (port unreachable).
+A datagram that arrives belongs to the endpoint that fits it best: one connected to exactly this remote
+address, else one bound to the local address, else one bound to any address; of several equal ones the last
+bound, or, if they share the port by SO_REUSEPORT, one chosen by the remote address. A datagram to a broadcast
+address or a multicast group goes to every endpoint it fits. If nobody is there the sender is told (port
+unreachable).
 
-Each endpoint is filed under one key, (ip, port) or (ip, port, remote ip, remote port), so that finding it takes three
-dictionary look-ups at most, however many there are.
+Each endpoint is filed under one key, (ip, port) or (ip, port, remote ip, remote port), so that finding it
+takes three dictionary look-ups at most, however many there are.
 
-Checksums: 0 means "none" and is accepted; a sum that comes out as 0 is sent as 0xFFFF. If the interface finishes
-checksums, only the pseudo-header's sum is filled in, unless IP will have to fragment.
+Checksums: 0 means "none" and is accepted; a sum that comes out as 0 is sent as 0xFFFF. If the interface
+finishes checksums, only the pseudo-header's sum is filled in, unless IP will have to fragment.
 """
 
 import errno
 
-from tipy.checksum import residue
+from tipy.checksum import pseudo_header, residue
 from tipy.datagrams import PMTU_DONT, PMTU_PROBE, Datagram, DatagramEndpoint
 from tipy.errors import os_error
 from tipy.link.base import Offload
@@ -57,15 +58,15 @@ class Udp:
             return
         end = start + length
         if checksum and not packet.checked:
-            pseudo = int.from_bytes(packet.src, "big") + int.from_bytes(packet.dst, "big") + PROTOCOL_UDP + length
+            pseudo = pseudo_header(packet.src, packet.dst, PROTOCOL_UDP, length)
             if (residue(frame[start:end]) + pseudo) % 0xFFFF:
                 self._counters["udp.drop_checksum"] += 1
                 return
         self._counters["udp.in"] += 1
-        datagram = Datagram(frame[start + HEADER_LENGTH:end], (packet.src, src_port), (packet.dst, dst_port),
-                            packet.ttl, packet.tos, packet.interface)
+        datagram = Datagram(frame[start + HEADER_LENGTH:end], (packet.src, src_port), packet.dst, packet.ttl,
+                            packet.tos, packet.interface)
         if packet.to_group:
-            endpoints = self._group_members(datagram)
+            endpoints = self._group_members(datagram, dst_port)
         else:
             endpoints = self._find(packet.dst, dst_port, packet.src, src_port)
         for endpoint in endpoints:
@@ -86,9 +87,9 @@ class Udp:
             return [endpoints[mixed % len(endpoints)]]
         return endpoints[-1:]
 
-    def _group_members(self, datagram):
+    def _group_members(self, datagram, port):
         """All endpoints for a datagram to a broadcast address or group."""
-        ip, port = datagram.local
+        ip = datagram.local
         anywhere = (self.network.any_address, ip)
         return [e for e in self._by_port.get(port, ()) if e.local[0] in anywhere
                 and e.remote in (None, datagram.remote) and e.wants_group(ip)]
@@ -97,9 +98,9 @@ class Udp:
         """Something became of a datagram of ours. Connected endpoints are told of what is hard, and of a
         neighbour that does not answer; others did not ask (RFC 1122 4.1.3.3, Linux without IP_RECVERR)."""
         src_port, dst_port, _, _ = STRUCT.unpack_from(error.transport)
-        filed = self._filed
+        filed, any_address = self._filed, self.network.any_address
         connected = filed.get((error.local, src_port, error.remote, dst_port)) or ()
-        others = connected or filed.get((error.local, src_port)) or filed.get((self.network.any_address, src_port))
+        others = connected or filed.get((error.local, src_port)) or filed.get((any_address, src_port))
         if not others:
             self._counters["udp.drop_error_stranger"] += 1
             return
@@ -215,7 +216,8 @@ class UdpEndpoint(DatagramEndpoint):
         return self.multicast_all or ip in self.groups or self._network.is_broadcast(ip)
 
     def _take_port(self, ip, port):
-        port = self._udp.ports.bind(self, ip, port, reuse_address=self.reuse_address, reuse_port=self.reuse_port)
+        port = self._udp.ports.bind(self, ip, port, reuse_address=self.reuse_address,
+                                    reuse_port=self.reuse_port)
         self.local = (ip, port)
         self._udp.file(self)
 
@@ -228,7 +230,8 @@ class UdpEndpoint(DatagramEndpoint):
     # -- sending ---------------------------------------------------------------------------------------
 
     def send(self, data, remote=None):
-        """Send one datagram of `data` (bytes-like) to `remote`, or to where we are connected; returns its length.
+        """Send one datagram of `data` (bytes-like) to `remote`, or to where we are connected; returns its
+        length.
 
         OSError: the pending one; EPIPE after shutdown; EDESTADDRREQ; EMSGSIZE above 65507 bytes or if it may
         not be fragmented; EACCES to a broadcast address without `broadcast`; ENETUNREACH; EINVAL to port 0.
@@ -259,8 +262,9 @@ class UdpEndpoint(DatagramEndpoint):
             offload = None
         header = STRUCT.pack(src_port, dst_port, length, checksum)
         self._counters["udp.out"] += 1
-        self._network.send(path, PROTOCOL_UDP, [header, data], ttl=self.multicast_ttl if path.multicast else self.ttl,
-                           tos=self.tos, df=df, options=options, offload=offload)
+        ttl = self.multicast_ttl if path.multicast else self.ttl
+        self._network.send(path, PROTOCOL_UDP, [header, data], ttl=ttl, tos=self.tos, df=df, options=options,
+                           offload=offload)
         return len(data)
 
     def _find_path(self, ip):

@@ -1,4 +1,5 @@
-"""A host made of the network layers only (no stack, no sockets), in virtual time, for the tests of those layers.
+"""A host made of the network layers only (no stack, no sockets), in virtual time, for the tests of those
+layers.
 
 `Host` stands on a MemoryLink; `sent` collects the frames it sends. Two hosts on a `Hub` talk to each other.
 This is a helper, where -O strips asserts: it only builds, tests judge.
@@ -37,17 +38,17 @@ OWN, PEER, GATEWAY = ip("192.168.2.200"), ip("192.168.2.199"), ip("192.168.2.1")
 
 def settings(**changes):
     """Defaults for the layers under test."""
-    values = dict(ttl=64, acd=True, arp_probe_wait=0.05, arp_probe_min=0.1, arp_probe_max=0.2, arp_announce_wait=0.25,
-                  arp_reply_timeout=1.0, arp_retries=3, arp_cache_ttl=60.0, defragmentation_timeout=30.0,
-                  ephemeral_ports=(32768, 60999), pmtu_discovery=True)
+    values = dict(ttl=64, acd=True, arp_probe_wait=0.05, arp_probe_min=0.1, arp_probe_max=0.2,
+                  arp_announce_wait=0.25, arp_reply_timeout=1.0, arp_retries=3, arp_cache_ttl=60.0,
+                  defragmentation_timeout=30.0, ephemeral_ports=(32768, 60999), pmtu_discovery=True)
     return SimpleNamespace(**{**values, **changes})
 
 
 class Host:
     """ethernet, arp, ipv4, icmp, udp and raw on a memory link. ready=False leaves the address unprobed."""
 
-    def __init__(self, address="192.168.2.200/24", mac=MAC, gateway="192.168.2.1", mtu=1500, clock=None, ready=True,
-                 link=None, **changes):
+    def __init__(self, address="192.168.2.200/24", mac=MAC, gateway="192.168.2.1", mtu=1500, clock=None,
+                 ready=True, link=None, **changes):
         self.clock = clock or ManualClock()
         self.timers = Timers(self.clock)
         self.gate = Gate(self.clock, self.timers)

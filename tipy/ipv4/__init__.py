@@ -9,8 +9,8 @@
     options.py      IP options
     icmp_error.py   what became of a packet
 
-`IPv4` puts them together. ICMP, UDP, TCP and raw sockets stand on it and do not know each other: each registers
-for its protocol, asks for a `path`, sends along it, and is told of errors.
+`IPv4` puts them together. ICMP, UDP, TCP and raw sockets stand on it and do not know each other: each
+registers for its protocol, asks for a `path`, sends along it, and is told of errors.
 """
 
 import errno
@@ -63,8 +63,9 @@ class IPv4:
 
     def add_interface(self, name, link, ethernet, arp):
         """An Ethernet interface without an address so far; returns it. Packets are received from now on."""
-        interface = EthernetInterface(name, link, ethernet, arp, self._unresolved)
-        self.addresses.interfaces.append(interface)
+        interfaces = self.addresses.interfaces
+        interface = EthernetInterface(name, len(interfaces) + 1, link, ethernet, arp, self._unresolved)
+        interfaces.append(interface)
         ethernet.register(TYPE_IPV4, self.input)
         return interface
 
@@ -115,8 +116,9 @@ class IPv4:
     def path(self, dst, src=None, interface=None):
         """The Path to `dst`, from our address `src` if given (None or 0.0.0.0 = choose).
 
-        OSError: EADDRNOTAVAIL if src is not ours, ENETUNREACH if no route leads there, EINVAL for 0/8 and if a
-        loopback address would leave the host. To send to a broadcast address is the transport's decision (`.broadcast`).
+        OSError: EADDRNOTAVAIL if src is not ours, ENETUNREACH if no route leads there, EINVAL for 0/8 and if
+        a loopback address would leave the host. To send to a broadcast address is the transport's decision
+        (`.broadcast`).
         """
         addresses = self.addresses
         if src is not None and not any(src):
@@ -200,8 +202,9 @@ class IPv4:
         """ARP gave up on the next hop of a packet (bytes) of ours: the transport learns it."""
         self.counters["ipv4.unresolved"] += 1
         src, dst = packet[12:16], packet[16:20]
-        self.deliver_error(IcmpError(errno.EHOSTUNREACH, False, DESTINATION_UNREACHABLE, HOST_UNREACHABLE, 0, src,
-                                     dst, packet[9], memoryview(packet)[(packet[0] & 15) << 2:], src))
+        transport = memoryview(packet)[(packet[0] & 15) << 2:]
+        self.deliver_error(IcmpError(errno.EHOSTUNREACH, False, DESTINATION_UNREACHABLE, HOST_UNREACHABLE, 0,
+                                     src, dst, packet[9], transport, src))
 
     def _from_loopback(self, packet):
         self.input(packet)

@@ -20,7 +20,7 @@ ALL_HOSTS = b"\xe0\x00\x00\x01"          # every host is a member (RFC 1112 4)
 
 
 class Route(NamedTuple):
-    """Packets for `network` leave by `interface`, to `next_hop` (None: the destination itself is a neighbour)."""
+    """Packets for `network` leave by `interface`, to `next_hop` (None: the destination is a neighbour)."""
     network: Network
     next_hop: bytes | None
     interface: object
@@ -156,7 +156,7 @@ class Addresses:
         return None
 
     def source_for(self, route, dst):
-        """Our address to use towards `dst` by this route, or None: one in the network of the next hop, if any."""
+        """Our address to use towards `dst` by this route: in the network of the next hop, if possible."""
         neighbour = route.next_hop or dst
         addresses = route.interface.addresses
         for ip, network in addresses.items():

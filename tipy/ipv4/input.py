@@ -1,8 +1,8 @@
 """The way up: is this a packet, is it for us, whose is it? (RFC 1122 3.2.1)
 
-The checks run in the order in which they get more expensive, and each failure is a counter of its own:
-header (version, lengths, checksum), destination, source, options, fragment. What is left goes to the raw sockets that
-want it and to the transport of its protocol; for a protocol without either the sender is told.
+The checks run in the order in which they get more expensive, and each failure is a counter of its own: header
+(version, lengths, checksum), destination, source, options, fragment. What is left goes to the raw sockets
+that want it and to the transport of its protocol; for a protocol without either the sender is told.
 
 The payload is cut at the header's total length: padding is no part of a packet.
 """
@@ -25,8 +25,8 @@ class Input:
     """What arrives. `addresses`, `reassembly`: of this stack.
 
     transports: protocol -> object with input(packet). observers: protocol -> fn(packet) -> bool, the raw
-    sockets; True = somebody took it. report(packet, type, code, rest=0): sends an ICMP error; None until ICMP is there.
-    unreachable(packet, kind): see IPv4.
+    sockets; True = somebody took it. report(packet, type, code, rest=0): sends an ICMP error; None until ICMP
+    is there. unreachable(packet, kind): see IPv4.
     """
 
     def __init__(self, addresses, reassembly, counters, unreachable):

@@ -1,8 +1,9 @@
 """Interfaces as IP sees them: something that takes packets for a next hop.
 
-`EthernetInterface` resolves the next hop by ARP and hands frames to the link. `Loopback` is the interface inside
-the stack: what is sent to one of our own addresses comes back in. It never does so within the call that sends
-(nothing climbs inside a descent): packets wait in a bounded queue which the lock holder empties before it leaves.
+`EthernetInterface` resolves the next hop by ARP and hands frames to the link. `Loopback` is the interface
+inside the stack: what is sent to one of our own addresses comes back in. It never does so within the call
+that sends (nothing climbs inside a descent): packets wait in a bounded queue which the lock holder empties
+before it leaves.
 """
 
 from collections import deque
@@ -17,13 +18,15 @@ LOOPBACK_CAP = 1000        # packets in the queue, as Linux's netdev_max_backlog
 class EthernetInterface:
     """An interface on an Ethernet link.
 
-    addresses: ip -> Network. unresolved(packet bytes) is called when a neighbour did not answer ARP.
+    index: its number (IP_PKTINFO). addresses: ip -> Network. unresolved(packet bytes) is called when a
+    neighbour did not answer ARP.
     """
 
     loopback = False
 
-    def __init__(self, name, link, ethernet, arp, unresolved):
+    def __init__(self, name, index, link, ethernet, arp, unresolved):
         self.name = name
+        self.index = index
         self.link = link
         self.ethernet = ethernet
         self.arp = arp
@@ -72,6 +75,7 @@ class Loopback:
 
     loopback = True
     name = "lo"
+    index = 1
     mtu = LOOPBACK_MTU
     tx_checksum = True         # nothing can corrupt a packet here: partial checksums stay unfinished
     tso_max = 0                # nor need segments be cut: the MTU is as large as a packet can be

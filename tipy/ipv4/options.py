@@ -1,8 +1,9 @@
 """IP options (RFC 791 3.1): what may arrive, what is echoed, what may be sent.
 
-Few are left in use. Record route and timestamp collect the addresses and times of those who handle the packet; source
-routes tell routers where to send it. A packet that arrives with a source route is dropped, as Linux does by default:
-it lets an attacker choose the way of the answer (RFC 7126 4.3, 4.4). All lists go through wire.options.walk.
+Few are left in use. Record route and timestamp collect the addresses and times of those who handle the
+packet; source routes tell routers where to send it. A packet that arrives with a source route is dropped, as
+Linux does by default: it lets an attacker choose the way of the answer (RFC 7126 4.3, 4.4). All lists go
+through wire.options.walk.
 
     record route      7  length  pointer  address ...            pointer counts from 1, first slot at 4
     timestamp        68  length  pointer  overflow:4 flag:4  [address] time ...   first slot at 5
@@ -79,8 +80,9 @@ def _timestamp_wrong(frame, here, length, pointer):
 
 
 def echo(options, own, milliseconds):
-    """The options of an echo reply to a packet with these (checked) options: record route and timestamp
-    with our entry added (RFC 1122 3.2.2.6), nothing else. `own`: our address, `milliseconds`: since midnight UT."""
+    """The options of an echo reply to a packet with these (checked) options: record route and timestamp with
+    our entry added (RFC 1122 3.2.2.6), nothing else. `own`: our address, `milliseconds`: since midnight
+    UT."""
     result = bytearray()
     for kind, value, stop in walk(options, 0, len(options)):
         if kind in (RECORD_ROUTE, TIMESTAMP):

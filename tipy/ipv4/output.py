@@ -1,11 +1,12 @@
 """The way down: IP headers and fragmentation (RFC 791 3.2, RFC 6864 for the ID field).
 
-`send` is on the path of every segment: with no options it packs the header in one go, its checksum computed from
-the header's fields and the addresses' sum that the Path remembers.
+`send` is on the path of every segment: with no options it packs the header in one go, its checksum computed
+from the header's fields and the addresses' sum that the Path remembers.
 
-The ID only matters to datagrams that may be fragmented. A packet with DF gets the ID its transport asks for, or 0;
-the others get the next value of one of 1024 counters, chosen by a keyed hash of the addresses and started at
-random: IDs towards one destination do not repeat soon, and tell nothing about traffic to others (RFC 7739 5.3).
+The ID only matters to datagrams that may be fragmented. A packet with DF gets the ID its transport asks for,
+or 0; the others get the next value of one of 1024 counters, chosen by a keyed hash of the addresses and
+started at random: IDs towards one destination do not repeat soon, and tell nothing about traffic to others
+(RFC 7739 5.3).
 
 A super-packet (offload.gso_size > 0) is cut by the link, never here.
 """
@@ -16,7 +17,7 @@ from hashlib import blake2b
 from tipy.errors import os_error
 from tipy.ipv4 import options as ip_options
 from tipy.ipv4.path import MAX_PACKET
-from tipy.wire.ipv4 import DF, HEADER_LENGTH, STRUCT, IPv4Header
+from tipy.wire.ipv4 import DF, HEADER_LENGTH, MF, STRUCT, IPv4Header
 
 _ID_COUNTERS = 1024
 
@@ -35,8 +36,8 @@ class Output:
         """Send one packet: `parts`, a list of buffers, starts with the transport header.
 
         options must come from `options.prepare`. OSError(EMSGSIZE) if it does not fit the path's MTU and df
-        forbids fragments, or not into 65535 bytes at all. An `offload` with gso_size 0 (a partial checksum) is
-        for packets that fit.
+        forbids fragments, or not into 65535 bytes at all. An `offload` with gso_size 0 (a partial checksum)
+        is for packets that fit.
         """
         length = HEADER_LENGTH + len(options) + sum(map(len, parts))
         if length > MAX_PACKET:
@@ -59,7 +60,8 @@ class Output:
             return
         flags = DF if df else 0
         checksum = -(0x4500 + tos + length + id + flags + (ttl << 8) + protocol + path.sum) % 0xFFFF
-        packet = [STRUCT.pack(0x45, tos, length, id, flags, ttl, protocol, checksum, path.src, path.dst), *parts]
+        header = STRUCT.pack(0x45, tos, length, id, flags, ttl, protocol, checksum, path.src, path.dst)
+        packet = [header, *parts]
         path.interface.transmit(path, packet, offload)
         if path.loops and not path.loopback:
             self._loopback.transmit(path, packet, offload)
@@ -77,8 +79,9 @@ class Output:
         if len(packet) > min(path.interface.mtu, MAX_PACKET):
             raise os_error(errno.EMSGSIZE)
         version, tos, _, id, flags, ttl, protocol, _, src, dst = STRUCT.unpack_from(packet)
-        header = IPv4Header(tos=tos, total_length=len(packet), id=id or self._next_id(path.src, dst, protocol),
-                            df=flags & DF != 0, mf=flags & 0x2000 != 0, offset=(flags & 0x1FFF) << 3, ttl=ttl,
+        id = id or self._next_id(path.src, dst, protocol)
+        header = IPv4Header(tos=tos, total_length=len(packet), id=id,
+                            df=flags & DF != 0, mf=flags & MF != 0, offset=(flags & 0x1FFF) << 3, ttl=ttl,
                             protocol=protocol, src=src if any(src) else path.src, dst=dst,
                             options=bytes(packet[HEADER_LENGTH:header_length]))
         self._counters["ipv4.out"] += 1

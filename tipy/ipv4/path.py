@@ -1,12 +1,12 @@
 """The way to one destination, and how large a packet may be on it.
 
-A Path is the answer to "how do I get from here to there": a transport asks once (`IPv4.path`), keeps it and sends
-along it. It does not hold the neighbour's MAC, which may change, nor the path MTU, which is looked up when it is
-asked for.
+A Path is the answer to "how do I get from here to there": a transport asks once (`IPv4.path`), keeps it and
+sends along it. It does not hold the neighbour's MAC, which may change, nor the path MTU, which is looked up
+when it is asked for.
 
 Path MTU discovery (RFC 1191): a router that cannot forward a packet with DF says what would fit. The
-transport checks that it really sent that packet and calls `PathMtus.lower`. Nobody can push an estimate
-below MIN_PMTU (an attacker would make us send confetti): a smaller claim is remembered as MIN_PMTU and "locked",
+transport checks that it really sent that packet and calls `PathMtus.lower`. Nobody can push an estimate below
+MIN_PMTU (an attacker would make us send confetti): a smaller claim is remembered as MIN_PMTU and "locked",
 and then DF is no longer set on this path, so that routers may fragment. The estimate is forgotten after
 MTU_EXPIRES, to notice that the path got better.
 """
@@ -55,11 +55,14 @@ class Path:
     next_hop    the neighbour to hand them to (None on loopback and to groups)
     mac         the link address, where it follows from dst (broadcast, multicast), else None
     broadcast, multicast, loopback: what kind of destination it is
-    loops       a copy of what is sent comes back to our own sockets (broadcast; the sender decides for multicast)
+    loops       a copy of what is sent comes back to our own sockets (broadcast; for multicast the
+                sender decides)
     generation  compare with ipv4.generation: if it differs, addresses or routes have changed since
     """
 
     header_length = 20         # bytes of an IP header without options
+
+    header_length = 20
 
     __slots__ = ("src", "dst", "interface", "next_hop", "mac", "broadcast", "multicast", "loopback",
                  "loops", "generation", "sum", "_mtus")

@@ -1,16 +1,18 @@
 """Putting fragments together again (RFC 791 3.2, RFC 1122 3.3.2, RFC 5722's rule for overlaps).
 
-The pieces of a datagram share (src, dst, protocol, id). They may arrive in any order; each says where it belongs and
-all but the last say "more fragments". When the bytes without a gap equal the total length, the datagram is whole.
+The pieces of a datagram share (src, dst, protocol, id). They may arrive in any order; each says where it
+belongs and all but the last say "more fragments". When the bytes without a gap equal the total length, the
+datagram is whole.
 
 Fragments are the attacker's favourite: rules without exception.
 * A piece that would reach beyond 65535 bytes is dropped before anything is stored (ping of death).
-* Any overlap that is not an exact duplicate kills the whole datagram, and what still comes of it (teardrop and
-  its kin; RFC 5722 4). The dead entry stays until its time is up, without data.
+* Any overlap that is not an exact duplicate kills the whole datagram, and what still comes of it (teardrop
+  and its kin; RFC 5722 4). The dead entry stays until its time is up, without data.
 * Caps: MAX_BYTES and MAX_DATAGRAMS in all; the oldest datagram makes room (rose, jolt). One timer each.
 
-Pieces never overlap, so they are kept in a list sorted by offset; finding the neighbours of a new piece is a binary
-search, and "whole" is a comparison of two numbers: thousands of tiny pieces cost no more than as many frames.
+Pieces never overlap, so they are kept in a list sorted by offset; finding the neighbours of a new piece is a
+binary search, and "whole" is a comparison of two numbers: thousands of tiny pieces cost no more than as many
+frames.
 """
 
 from bisect import bisect_left
@@ -32,7 +34,8 @@ _log = channel("ipv4")
 class _Datagram:
     """The pieces of one datagram that are there."""
 
-    __slots__ = ("key", "offsets", "pieces", "received", "total", "header", "first", "cost", "dead", "ecn", "timer")
+    __slots__ = ("key", "offsets", "pieces", "received", "total", "header", "first", "cost", "dead", "ecn",
+                 "timer")
 
     def __init__(self, key):
         self.key = key
@@ -46,6 +49,10 @@ class _Datagram:
         self.dead = False
         self.ecn = set()           # the ECN codepoints seen
         self.timer = None
+
+    def reach(self):
+        """The end of the last piece that is there."""
+        return self.offsets[-1] + len(self.pieces[self.offsets[-1]]) if self.offsets else 0
 
     def overlaps(self, offset, end):
         """Does offset:end share a byte with a piece that is there?"""
@@ -122,7 +129,7 @@ class Reassembly:
         """Does the piece agree with all that is known: no overlap, nothing beyond the end, one end only?"""
         if datagram.total is not None and (end > datagram.total or not more):
             return False
-        if not more and datagram.offsets and end < datagram.offsets[-1] + len(datagram.pieces[datagram.offsets[-1]]):
+        if not more and end < datagram.reach():
             return False
         return not datagram.overlaps(offset, end)
 
