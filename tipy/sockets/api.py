@@ -283,7 +283,9 @@ def _option_bytes(value):
     if len(value) == 2:
         if value[0] is not None:
             raise TypeError("setsockopt() argument 3 must be None when the length is given")
-        return bytes(operator.index(value[1]))
+        if operator.index(value[1]) > 0:
+            raise os_error(errno.EFAULT)   # what the kernel says to a null pointer
+        return b""
     value, = value
     if isinstance(value, int):
         if not -2 ** 31 <= value < 2 ** 31:

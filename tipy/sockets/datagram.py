@@ -74,10 +74,10 @@ class Datagram(Channel):
         """Send `view` as one datagram, to `remote` or the connected peer; returns its length."""
         if flags & MSG_OOB:
             raise os_error(errno.EOPNOTSUPP)
+        if type(view.obj) is not bytes:
+            view = memoryview(bytes(view))             # the packet may wait; the caller's buffer may change
         with self.gate:
             self.alive()
-            if self.shut & 2:
-                raise os_error(errno.EPIPE)
             if remote is not None:
                 remote = destination(remote[0]), remote[1]
             self.endpoint.send(view, remote)
@@ -93,10 +93,10 @@ class Datagram(Channel):
         with self.gate:
             self.alive()
             endpoint = self.endpoint
-            if not endpoint.readable and not self.shut & 1:
+            if not endpoint.readable:
                 if flags & MSG_DONTWAIT and deadline is None:
                     deadline = NOW
-                self.wait(lambda: endpoint.readable or self.shut & 1, deadline, self.rcvtimeo)
+                self.wait(lambda: endpoint.readable, deadline, self.rcvtimeo)
             datagram = endpoint.receive(flags & MSG_PEEK != 0)
             self.settle()
             return datagram
@@ -153,13 +153,8 @@ class Datagram(Channel):
             self.alive()
             if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
                 raise os_error(errno.EINVAL)
-            connected = self.endpoint.remote is not None
             self.shut |= how + 1
             self.endpoint.shutdown(how)
-            self.gate.notify(self.endpoint)
-            self.settle()
-        if not connected:
-            raise os_error(errno.ENOTCONN)
 
     def drop(self, linger=True):
         """See Channel.drop."""
@@ -174,7 +169,7 @@ class Datagram(Channel):
     def poll(self):
         """See Channel.poll."""
         bits = WRITABLE
-        if self.endpoint.readable or self.shut & 1:
+        if self.endpoint.readable:
             bits |= READABLE
         if self.shut & 1:
             bits |= PEER_DONE

@@ -11,6 +11,7 @@ import struct
 from typing import Callable, NamedTuple
 
 from tipy.errors import os_error
+from tipy.ipv4.options import prepare
 from tipy.sockets.constants import (IPPROTO_IP, IPPROTO_TCP, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM, SOL_SOCKET,
                                     number)
 from tipy.sockets.tcp_info import pack_tcp_info
@@ -165,9 +166,7 @@ def _set_ttl(channel, value):
 
 
 def _set_ip_options(channel, value):
-    if len(value) > 40:
-        raise os_error(errno.EINVAL)
-    channel.options.ip_options = value + bytes(-len(value) % 4)
+    channel.options.ip_options = prepare(value)
 
 
 def _set_linger(channel, seconds):
