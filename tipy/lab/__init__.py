@@ -59,6 +59,9 @@ class Lab:
                 if rung is not None:
                     raise
                 reasons.append(f"no {_TITLES[candidate]}: {error.strerror or error}")
+            except BaseException:                        # Ctrl-C while it is being built
+                self.close()
+                raise
         self.reason = "; ".join(reasons)
 
     def link(self, offload=True):
