@@ -143,7 +143,7 @@ def test_tcp_info_can_be_read_by_name(ours, keep):
     listener = keep(ours.create_server(("127.0.0.1", 0)))
     client = keep(ours.create_connection(listener.getsockname()))
     info = client.tcp_info()
-    assert info["state"] == 1 and info["snd_mss"] > 0
+    assert info["tcpi_state"] == 1 and info["tcpi_snd_mss"] > 0
 
 
 def test_setsockopt_with_none_passes_no_buffer(net, tcp):

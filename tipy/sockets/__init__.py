@@ -4,7 +4,6 @@
     stream      SOCK_STREAM over a Tcb or a Listener
     datagram    SOCK_DGRAM and SOCK_RAW over their endpoints
     options     setsockopt and getsockopt, one table with the kernel's layouts
-    tcp_info    struct tcp_info
     readiness   a real file descriptor for select, poll, epoll, asyncio (edge: os, select, _socket)
     arguments   addresses, buffers and timeouts as programs write them
     names       getaddrinfo and its relatives

@@ -251,7 +251,7 @@ class Socket(Handle):
         set_option(channel, level, option, _option_bytes(value))
 
     def tcp_info(self):
-        """The connection's state and figures: a mapping of the kernel's tcpi_* names."""
+        """The connection's state and figures, a mapping by the kernel's tcpi_* names."""
         channel = self._channel
         if channel is None:
             raise os_error(errno.EBADF)

@@ -14,7 +14,8 @@ from tipy.errors import os_error
 from tipy.ipv4.options import prepare
 from tipy.sockets.constants import (IPPROTO_IP, IPPROTO_TCP, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM, SOL_SOCKET,
                                     number)
-from tipy.sockets.tcp_info import pack_tcp_info
+from tipy.tcp import info
+from tipy.tcp.states import State
 
 _INT = struct.Struct("=i")
 _PAIR = struct.Struct("=ii")               # struct linger
@@ -25,6 +26,7 @@ _DATAGRAM = (SOCK_DGRAM, SOCK_RAW)
 
 MIN_RCVBUF = 2304                          # Linux's SOCK_MIN_RCVBUF and SOCK_MIN_SNDBUF
 MIN_SNDBUF = 4608
+_TCP_INFO_SIZE = 232
 
 
 class Layout(NamedTuple):
@@ -186,14 +188,15 @@ def _accepting(channel):
 def _get_maxseg(channel):
     tcb = channel.endpoint
     if tcb is not None and not channel.listening and tcb.connected:
-        return tcb.info()["snd_mss"]
+        return tcb.mss
     return channel.options.maxseg or 536
 
 
 def _get_info(channel):
     tcb = channel.endpoint
-    return pack_tcp_info({"state": 10 if channel.listening else 7} if tcb is None or channel.listening
-                         else tcb.info())
+    if tcb is not None and not channel.listening:
+        return info.pack(tcb)
+    return bytes((State.LISTEN if channel.listening else State.CLOSED,)).ljust(_TCP_INFO_SIZE, b"\0")
 
 
 def _get_congestion(channel):

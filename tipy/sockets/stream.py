@@ -82,7 +82,7 @@ class Stream(Channel):
         with self.gate:
             self.alive()
             tcb = self.endpoint
-            if tcb is None or self.listening or not tcb.connected or tcb.state in _GONE:
+            if tcb is None or self.listening or not tcb.connected or tcb.state is State.TIME_WAIT:
                 raise os_error(errno.ENOTCONN)
             return tcb.remote
 
@@ -132,7 +132,8 @@ class Stream(Channel):
 
     def _failed(self):
         """True for the Tcb of a connection attempt that came to nothing."""
-        return not self.listening and self.endpoint.state is State.CLOSED and not self.endpoint.connected
+        tcb = self.endpoint
+        return not self.listening and tcb.state is State.CLOSED and not tcb.rcv_nxt    # no SYN ever came
 
     def listen(self, backlog):
         """Accept connections from now on; a second call changes the backlog."""
@@ -219,12 +220,11 @@ class Stream(Channel):
 
     def _send_urgent(self, tcb, view, deadline):
         """MSG_OOB: the last byte is urgent (RFC 6093: kept for programs that use it)."""
-        if len(view) > 1:
-            tcb.write(view[:-1], True)
-        if view:
-            tcb.urgent(view[-1])
+        if not tcb.writable:
+            self.wait(lambda: tcb.writable, deadline, self.sndtimeo)
+        sent = tcb.write_urgent(view)
         self.settle()
-        return len(view)
+        return sent
 
     # -- receiving --------------------------------------------------------------------------------
 
@@ -274,7 +274,7 @@ class Stream(Channel):
         wanted = size if flags & MSG_WAITALL and deadline is None and not flags & MSG_DONTWAIT else 1
         data = self._gather(size, wanted, peek, flags, deadline)
         self.settle()
-        return bytes(len(data)) if flags & MSG_TRUNC else data
+        return bytes(len(data)) if flags & MSG_TRUNC else data     # cut: the kernel only tells the length
 
     def _gather(self, size, wanted, peek, flags, deadline):
         """At least `wanted` bytes unless the stream ends; an error counts only if nothing came."""
@@ -387,7 +387,7 @@ class Stream(Channel):
         state = endpoint.state
         if state is State.CLOSED:
             done = READABLE | WRITABLE | PEER_DONE | HANGUP
-            return done if endpoint.connected and endpoint.eof else done | BROKEN
+            return done | BROKEN if endpoint.error else done
         bits = 0
         if self.pushback or endpoint.readable:
             bits = READABLE
