@@ -106,7 +106,7 @@ class AddressDetection:
             self._timer.restart(ANNOUNCE_INTERVAL)
 
     def _collided(self, mac):
-        self._counters["arp.conflict"] += 1
+        self._counters["arp.conflict_packets"] += 1
         if self.state == "usable":
             now = self._clock.now()
             if self._defended is not None and now - self._defended < DEFEND_INTERVAL:

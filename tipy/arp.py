@@ -279,11 +279,12 @@ class Arp:
     def _query(self, entry):
         """Ask once more, by broadcast or, if it is known, at the old MAC; not twice per timeout."""
         now, timeout = self._clock.now(), self._settings.arp_reply_timeout
-        entry.tries += 1
-        entry.timer.restart(timeout)
-        if entry.asked is not None and now - entry.asked < timeout:
+        if entry.asked is not None and now - entry.asked < 0.99 * timeout:      # 0.99: floats
+            entry.timer.restart(entry.asked + timeout - now)
             return
         entry.asked = now
+        entry.tries += 1
+        entry.timer.restart(timeout)
         if __debug__ and _log.on:
             _log("who has %s? (try %d)", format_ip(entry.ip), entry.tries)
         self._say(REQUEST, self._source_for(entry.ip), _NO_MAC, entry.ip, entry.mac or BROADCAST_MAC)

@@ -30,8 +30,8 @@ class Raw:
     def endpoint(self, protocol):
         """A new endpoint that sees packets of this protocol (1..255)."""
         endpoint = RawEndpoint(self, protocol, self._gate, self._counters, self._network, self._settings)
+        self._endpoints.setdefault(protocol, []).append(endpoint)
         if protocol != IPPROTO_RAW:
-            self._endpoints.setdefault(protocol, []).append(endpoint)
             self._network.observers[protocol] = self.input
         return endpoint
 
@@ -66,7 +66,7 @@ class Raw:
             endpoints.remove(endpoint)
             if not endpoints:
                 del self._endpoints[endpoint.protocol]
-                del self._network.observers[endpoint.protocol]
+                self._network.observers.pop(endpoint.protocol, None)
 
     def stop(self):
         """Close every endpoint (the stack stops)."""

@@ -37,7 +37,7 @@ class Addresses:
         self.interfaces = [loopback]
         self.generation = 0
         self.routes = []                       # longest prefix first
-        self._own = {}                         # ip -> interface, without 127/8
+        self.own = {}                         # ip -> interface, without 127/8
         self._kinds = {LIMITED_BROADCAST: BROADCAST, ALL_HOSTS: MULTICAST}
         self._mute = frozenset()               # unicast-looking addresses that no host can have
         self._groups = {}                      # multicast ip -> number of joins
@@ -47,9 +47,9 @@ class Addresses:
     def may_speak(self, src, interface):
         """Can a packet from this source address be genuine, on this interface?"""
         if interface is self.loopback:
-            return src[0] == 127 or src in self._own
+            return src[0] == 127 or src in self.own
         first = src[0]
-        return 0 < first < 224 and first != 127 and src not in self._own and src not in self._mute
+        return 0 < first < 224 and first != 127 and src not in self.own and src not in self._mute
 
     def destination(self, dst, interface):
         """HOST, BROADCAST, MULTICAST (joined groups only) or NOBODY."""
@@ -62,7 +62,7 @@ class Addresses:
 
     def is_local(self, ip):
         """One of our own unicast addresses, all of 127/8 included."""
-        return ip in self._own or ip[0] == 127
+        return ip in self.own or ip[0] == 127
 
     def is_broadcast(self, ip):
         """255.255.255.255, or the directed broadcast address of a network of ours."""
@@ -74,7 +74,7 @@ class Addresses:
 
     def interface_of(self, ip):
         """The interface that has this address, or None."""
-        return self._own.get(ip)
+        return self.own.get(ip)
 
     def add(self, interface, ip, network):
         """The interface has this address from now on; the network becomes a connected route.
@@ -97,14 +97,14 @@ class Addresses:
         self._rebuild()
 
     def _rebuild(self):
-        self._own = {ip: interface for interface in self.interfaces for ip in interface.addresses}
+        self.own = {ip: interface for interface in self.interfaces for ip in interface.addresses}
         networks = [n for interface in self.interfaces for n in interface.addresses.values()
                     if n.broadcast is not None]
         self._mute = frozenset(n.prefix for n in networks) | frozenset(n.broadcast for n in networks)
         self._kinds = {LIMITED_BROADCAST: BROADCAST, ALL_HOSTS: MULTICAST}
         self._kinds.update((n.broadcast, BROADCAST) for n in networks)
         self._kinds.update((ip, MULTICAST) for ip in self._groups)
-        self._kinds.update((ip, HOST) for ip in self._own)
+        self._kinds.update((ip, HOST) for ip in self.own)
         self.generation += 1
 
     # -- groups ----------------------------------------------------------------------------------------
