@@ -127,7 +127,8 @@ class ManualClock:
         alarm = None
         if deadline is not None:
             with gate:
-                alarm = gate.timers.after(deadline - self._now, waiter.release)
+                alarm = gate.timers.timer(waiter.release)
+                alarm.restart_at(deadline)
         try:
             waiter.acquire()
         finally:

@@ -139,6 +139,15 @@ class Gate:
         """Undo `shut`: the stack starts (again)."""
         self.down = None
 
+    def abandon(self, reason):
+        """In the child of a fork: fresh locks, since the old ones may be held by threads that are not there."""
+        self._lock, self._flushing = threading.RLock(), threading.RLock()
+        self.inside.clear()
+        self._after.clear()
+        self._blocked.clear()
+        self.poke = None
+        self.down = reason
+
     def busy_here(self):
         """True if the calling thread is inside, or is running what was left for after."""
         return self._lock._is_owned() or self._flushing._is_owned()

@@ -1,0 +1,243 @@
+"""The ACK step of segment_arrives (RFC 9293 section 3.10.7.4, fifth check): what was acknowledged, and what follows.
+
+In this order: is the ACK acceptable; the send window; SACK blocks; which records are done; round-trip time; the
+retransmission timer; loss recovery; congestion window. Nothing is sent here, `output` follows; only F-RTO, which wants
+new data sent before retransmissions, sends that first.
+"""
+
+from tipy.tcp import alarm, cwnd_validation, rack, recovery, sack
+from tipy.tcp.loss import Phase, loss_state
+from tipy.tcp.output import send_new
+from tipy.tcp.seq import MASK
+from tipy.wire.tcp import ECE, SYN
+
+_CHALLENGE, _DROP, _OK = "challenge", "drop", "ok"
+
+
+class News:
+    """What one ACK brought: filled step by step, read by loss recovery."""
+
+    __slots__ = ("advanced", "acked", "data_sacked", "dsack", "tlp_duplicate", "original_delivered", "retrans_acked",
+                 "not_duplicate", "ece", "lost_again", "set_timer", "reneging", "delivered", "first_sacked",
+                 "last_sacked", "echo_ms", "send_new", "first_acked", "last_acked")
+
+    def __init__(self):
+        self.advanced = False              # SND.UNA moved
+        self.acked = 0                     # wire segments newly acknowledged, in order
+        self.data_sacked = self.dsack = self.tlp_duplicate = False
+        self.original_delivered = False    # data sent once only was (S)ACKed, from below high_seq
+        self.retrans_acked = self.not_duplicate = self.ece = self.lost_again = False
+        self.set_timer = self.reneging = self.send_new = False
+        self.delivered = 0                 # wire segments newly known delivered, in order or not
+        self.first_sacked = self.last_sacked = self.first_acked = self.last_acked = None
+        self.echo_ms = None                # when the segment echoed was sent, in ms of our clock
+
+
+def process(tcb, seg):
+    """Apply the acknowledgment of `seg`. Returns "ok", "drop" (an ACK is due) or "challenge" (RFC 5961)."""
+    una, ack = tcb.snd_una, seg.ack
+    if ack > tcb.snd_nxt:
+        return _DROP
+    if ack < una - max(tcb.max_window, 1) and ack < una:
+        return _CHALLENGE
+    tcb.last_heard = tcb.now()
+    tcb.probes_out = tcb.keepalives_out = 0
+    news = News()
+    if seg.options.timestamp is not None and tcb.ts_ok and seg.options.timestamp[1]:
+        news.echo_ms = echo_ms(tcb, seg.options.timestamp[1])
+    if ack < una:
+        if seg.options.sack and tcb.sack_ok and tcb.packets_out:
+            _old(tcb, seg, news, una)
+        return _OK
+    news.advanced = ack > una
+    news.not_duplicate = _update_window(tcb, seg) or len(seg.text) > 0
+    if tcb.ecn_ok and seg.flags & ECE and not seg.flags & SYN:
+        news.ece = True
+    tcb.soft_error = 0
+    if not tcb.packets_out:
+        tcb.snd_una = ack
+        if tcb.loss is not None:
+            if seg.options.sack and tcb.sack_ok:
+                sack.tag(tcb, seg, news, una)
+            if news.dsack:
+                recovery.on_ack(tcb, tcb.loss, news, una, 0)
+            if tcb.loss.tlp_end is not None:
+                recovery.on_probe_acked(tcb, tcb.loss, news, ack)
+        _window_may_have_opened(tcb)
+        return _OK
+    lost_before = tcb.lost_total
+    prior_fack = tcb.loss.fack if tcb.loss is not None and tcb.loss.sacked_out else una
+    tcb.snd_una = ack
+    if seg.options.sack and tcb.sack_ok:
+        sack.tag(tcb, seg, news, una)
+    if news.advanced:
+        tcb.retries = 0
+        tcb.bytes_acked += ack - una
+        _clean(tcb, ack, news, prior_fack)
+    if tcb.records and tcb.records[0].sacked:
+        news.reneging = True
+    _measure(tcb, news)
+    loss = tcb.loss
+    if loss is None and (news.ece or not (news.advanced or news.not_duplicate)):
+        loss = loss_state(tcb)
+    if loss is not None:
+        _recover(tcb, loss, news, una, ack, seg.wire_count)
+    if news.set_timer:
+        alarm.rearm(tcb)
+    if loss is not None and loss.reducing:
+        recovery.reduce(tcb, loss, news.delivered + news.acked, tcb.lost_total - lost_before, news.advanced)
+    elif news.acked and cwnd_validation.may_grow(tcb):
+        tcb.cc.on_ack(news.acked)
+    if news.send_new and not send_new(tcb, nagle=False, limit=None):
+        loss.frto = False
+    return _OK
+
+
+def _recover(tcb, loss, news, una, ack, wire_count):
+    """Something is, or was, wrong: let loss recovery have a look."""
+    rack.update_window(tcb, loss, una)
+    if loss.tlp_end is not None:
+        recovery.on_probe_acked(tcb, loss, news, ack)
+    plain = news.advanced or news.not_duplicate
+    if not plain or news.data_sacked or news.ece or news.dsack or loss.phase is not Phase.OPEN:
+        duplicates = 0 if plain or news.dsack else wire_count
+        recovery.on_ack(tcb, loss, news, una, duplicates)
+
+
+def _old(tcb, seg, news, una):
+    """An ACK that was overtaken: its SACK blocks are still news."""
+    sack.tag(tcb, seg, news, una)
+    loss = tcb.loss
+    recovery.on_ack(tcb, loss, news, una, 0)
+    if news.data_sacked and loss.reducing:
+        recovery.reduce(tcb, loss, news.delivered, 0, False)
+
+
+def _update_window(tcb, seg):
+    """RFC 9293: take SND.WND from the segment unless it is older than the one it was last taken from."""
+    window = seg.wnd << tcb.snd_wscale if not seg.flags & SYN else seg.wnd
+    changed = False
+    if (seg.ack > tcb.snd_una or seg.seq > tcb.snd_wl1
+            or seg.seq == tcb.snd_wl1 and (seg.ack >= tcb.snd_wl2 and window > tcb.snd_wnd or window != tcb.snd_wnd
+                                           and seg.ack >= tcb.snd_wl2)):
+        tcb.snd_wl1, tcb.snd_wl2 = seg.seq, seg.ack
+        if window != tcb.snd_wnd:
+            changed = True
+            tcb.snd_wnd = window
+            if window > tcb.max_window:
+                tcb.max_window = window
+                tcb.update_mss()
+    return changed
+
+
+def _window_may_have_opened(tcb):
+    """Nothing was in flight: perhaps this is the answer to a window probe."""
+    if tcb.pending == "persist":
+        if tcb.snd_window_end > tcb.snd_nxt:
+            tcb.persist_backoff = 0
+            tcb.persist_since = None
+            tcb.disarm()
+        else:
+            alarm.watch_window(tcb)
+
+
+def _clean(tcb, ack, news, prior_fack):
+    """Drop the records that are acknowledged, with their bytes."""
+    loss, records = tcb.loss, tcb.records
+    done = acked = 0
+    low = None
+    for record in records:
+        if record.end > ack:
+            if record.count > 1 and ack > record.seq:
+                left = -(-(record.end - ack) // tcb.mss)
+                if left < record.count:
+                    acked += _partly(tcb, loss, record, ack, left)
+            if ack > record.seq:
+                record.seq = ack
+            break
+        done += 1
+        acked += record.count
+        if record.ever:
+            news.retrans_acked = True
+        elif not record.sacked:
+            news.last_acked = record.sent_at
+            if news.first_acked is None:
+                news.first_acked = record.sent_at
+            if low is None:
+                low = record.seq
+            if loss is not None and record.end <= loss.high_seq:
+                news.original_delivered = True
+        if loss is not None:
+            if not record.sacked:
+                rack.advance(tcb, loss, record)
+            else:
+                news.delivered -= record.count         # counted when it was SACKed
+            loss.forget(record)
+    if done:
+        del records[:done]
+    tcb.packets_out -= acked
+    tcb.delivered += acked
+    news.acked = acked
+    queue = tcb.sendq
+    if queue is not None and queue.start < ack:
+        queue.release(min(ack, queue.end))
+        marks = tcb.push_marks
+        if marks:
+            while marks and marks[0] <= ack:
+                marks.pop(0)
+    if tcb.snd_up <= ack:
+        tcb.snd_up = ack
+    if acked or done:
+        news.set_timer = True
+        news.not_duplicate = True
+        if tcb.rtt.backoff:
+            tcb.rtt.backoff = 0
+        if loss is not None:
+            if not tcb.sack_ok:
+                recovery.remove_duplicates(tcb, loss, acked)
+                if news.retrans_acked:
+                    news.original_delivered = False
+            elif low is not None and low < prior_fack:
+                loss.saw_reordering(tcb, low)          # a hole filled without our doing
+
+
+def _partly(tcb, loss, record, ack, left):
+    """Only the first segments of a super-segment are acknowledged; the number of them."""
+    acked = record.count - left
+    if loss is not None:
+        loss.forget(record)
+        record.count = left
+        loss.sacked_out += left * record.sacked
+        loss.lost_out += left * record.lost
+        loss.retrans_out += left * record.resent
+    record.count = left
+    return acked
+
+
+def _measure(tcb, news):
+    """Take a round-trip sample: from data sent once only, or from the timestamp echoed (RFC 7323 section 4)."""
+    now = tcb.now()
+    if news.first_acked is not None and not news.retrans_acked:
+        rtt = now - news.first_acked
+        latest = now - news.last_acked
+    elif news.first_sacked is not None:
+        rtt = now - news.first_sacked
+        latest = now - news.last_sacked
+    elif news.acked and news.echo_ms is not None:
+        rtt = latest = now - news.echo_ms / 1000
+    else:
+        return
+    if rtt < 0:
+        return
+    tcb.rtt.sample(rtt)
+    if latest < tcb.rtt.min_rtt:
+        tcb.rtt.min_rtt = latest
+    tcb.cc.on_rtt(latest)
+    if not news.set_timer and news.first_sacked is not None and tcb.records and rtt > now - tcb.records[0].sent_at:
+        news.set_timer = True
+
+
+def echo_ms(tcb, echo):
+    """When (ms of our clock) we sent the TSval that is echoed."""
+    now = int(tcb.now() * 1000)
+    return now - ((now + tcb.ts_offset - echo) & MASK)

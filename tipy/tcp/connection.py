@@ -1,0 +1,250 @@
+"""The user's side of a connection: RFC 9293 section 3.10.1 to 3.10.6 (SEND, RECEIVE, CLOSE, ABORT, STATUS).
+
+Everything here is called with the gate held and returns at once; blocking is the socket layer's business. Each call
+changes fields and then asks `output` to decide what to send.
+"""
+
+import errno
+
+from tipy.errors import os_error
+from tipy.tcp import cwnd_validation, info
+from tipy.tcp.output import output
+from tipy.tcp.states import CAN_SEND, State
+from tipy.tcp.tcb import Tcb
+from tipy.tcp.timeouts import keepalive_times
+
+_OPENING = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
+_CHUNK = 1 << 20               # at most so much is copied in one write
+
+
+class Connection(Tcb):
+    """A TCP connection as its user sees it."""
+
+    __slots__ = ()
+
+    # -- what can be asked ------------------------------------------------------------------------
+
+    @property
+    def connected(self):
+        """The handshake is done (and the connection not gone)."""
+        return self.state not in _OPENING and self.state is not State.CLOSED
+
+    @property
+    def unread(self):
+        """Bytes waiting to be read."""
+        return self.receiveq.length if self.receiveq is not None else 0
+
+    @property
+    def unsent(self):
+        """Bytes written and not yet acknowledged (SIOCOUTQ)."""
+        return len(self.sendq) if self.sendq is not None else 0
+
+    @property
+    def capacity(self):
+        """How many bytes the send queue may hold. It grows with cwnd unless SO_SNDBUF was set."""
+        fixed = self.options.sndbuf
+        if fixed:
+            return fixed
+        settings = self.tcp.settings
+        return min(max(settings.sndbuf, 2 * max(self.cwnd, 10) * self.mss), max(settings.sndbuf_max, settings.sndbuf))
+
+    @property
+    def room(self):
+        """How many bytes `write` would take now."""
+        return max(self.capacity - self.unsent, 0)
+
+    @property
+    def enough_room(self):
+        """Room worth waking a writer for: at least a third of the queue is free, as on Linux."""
+        queue = self.sendq
+        if queue is None:
+            return True
+        used = len(queue)
+        lowat = self.options.notsent_lowat or self.tcp.settings.notsent_lowat
+        if lowat and queue.end - self.snd_nxt >= lowat:
+            return False
+        return used * 3 <= self.capacity * 2
+
+    @property
+    def readable(self):
+        """A read would not block: enough data, the end of the stream, or an error."""
+        queue = self.receiveq
+        if queue is not None and queue.length and queue.length >= min(self.options.rcvlowat, self.rcv.space):
+            return True
+        return self.eof or self.rcv_shut or bool(self.error) or self.state is State.CLOSED
+
+    @property
+    def writable(self):
+        """A write would not block: room, or an error to report."""
+        if self.state in CAN_SEND and not self.fin_queued:
+            return self.enough_room
+        return self.state not in _OPENING
+
+    def take_error(self):
+        """The pending error (errno or 0); reading it clears it (SO_ERROR)."""
+        error, self.error = self.error, 0
+        return error
+
+    def info(self):
+        """The kernel's tcpi_* fields as a dict (see info.py)."""
+        return info.fields(self)
+
+    # -- RECEIVE ----------------------------------------------------------------------------------
+
+    def read(self, count, peek=False):
+        """Up to `count` bytes; b"" at the end of the stream. Call when readable; may raise the pending error."""
+        queue = self.receiveq
+        if queue is None or not queue.length:
+            self._nothing_to_read()
+            return b""
+        data = queue.read(count, peek)
+        if not peek:
+            self._after_read()
+        return data
+
+    def read_into(self, buffer, peek=False):
+        """Like `read`, into a writable memoryview; the number of bytes."""
+        queue = self.receiveq
+        if queue is None or not queue.length:
+            self._nothing_to_read()
+            return 0
+        count = queue.read_into(buffer, peek)
+        if not peek:
+            self._after_read()
+        return count
+
+    def discard(self, count):
+        """Drop up to `count` bytes unread (MSG_TRUNC); the number of bytes."""
+        queue = self.receiveq
+        if queue is None or not queue.length:
+            self._nothing_to_read()
+            return 0
+        count = queue.discard(count)
+        self._after_read()
+        return count
+
+    def _nothing_to_read(self):
+        if self.error:
+            code = self.take_error()
+            raise os_error(errno.ECONNRESET if code == errno.EPIPE else code)
+        if self.state is State.CLOSED and not (self.eof or self.rcv_shut or self.connected or self.irs):
+            raise os_error(errno.ENOTCONN)
+
+    def _after_read(self):
+        """Buffer space is free again: perhaps the peer should know."""
+        queued = self.receiveq.length
+        rcv = self.rcv
+        rcv.user_read(self.rcv_nxt - queued, self.now(), self.rtt.srtt)
+        if self.state in (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2):
+            if rcv.worth_telling(self.rcv_nxt, queued, self.rcv_mss):
+                self.ack_now = True
+                output(self)
+
+    # -- SEND -------------------------------------------------------------------------------------
+
+    def write(self, view, more=False):
+        """Take as much of `view` as there is room for; the number of bytes (0: none now).
+
+        more=True (MSG_MORE): a partial segment waits for the next write. Raises BrokenPipeError, the pending
+        error, or ENOTCONN.
+        """
+        if self.state not in CAN_SEND or self.fin_queued:
+            if self.state not in _OPENING or self.fin_queued:
+                self._cannot_send()
+        elif self.error:
+            raise os_error(self.take_error())
+        count = min(len(view), self.room, _CHUNK)
+        if count <= 0:
+            return 0
+        queue = self.sendq
+        if queue is None:
+            from tipy.buffers import SendQueue
+            queue = self.sendq = SendQueue(self.iss + 1)
+            self.push_marks = []
+        if not self.packets_out:
+            cwnd_validation.restart_after_idle(self)
+        queue.append(bytes(view[:count]))
+        if not more or count < len(view):
+            self.push_marks.append(queue.end)
+        if self.state in CAN_SEND:
+            output(self, hold=more and count == len(view))
+        return count
+
+    def write_urgent(self, view):
+        """Like `write`; the last byte is urgent (MSG_OOB)."""
+        count = self.write(view)
+        if count and count == len(view):
+            self.snd_up = self.sendq.end
+            output(self)
+        return count
+
+    def _cannot_send(self):
+        if self.error:
+            raise os_error(self.take_error())
+        raise os_error(errno.EPIPE)
+
+    # -- CLOSE, ABORT -----------------------------------------------------------------------------
+
+    def shutdown_read(self):
+        """Nothing more will be read: reads return b"" when the queue is empty. Data is still acknowledged."""
+        self.rcv_shut = True
+        self.tcp.gate.notify(self)
+
+    def shutdown_write(self):
+        """Nothing more will be written: a FIN goes out after what is queued."""
+        if self.fin_queued or self.state is State.CLOSED:
+            return
+        if self.state is State.SYN_SENT:
+            self.tcp.forget(self)
+            return
+        self._queue_fin()
+        self.tcp.gate.notify(self)
+
+    def close(self):
+        """The user lets go: send what is queued and a FIN, or a RST if there is unread data (RFC 2525)."""
+        if self.orphan:
+            return
+        self.orphan = True
+        linger = self.options.linger
+        if self.state is State.SYN_SENT:
+            self.tcp.forget(self)
+        elif self.unread or linger is not None and linger <= 0:
+            self.abort()
+        elif self.state is State.CLOSED:
+            self.tcp.forget(self)
+        elif not self.fin_queued:
+            self._queue_fin()
+        elif self.state is State.FIN_WAIT_2:
+            self.tcp.start_fin_wait_2(self)
+
+    def abort(self):
+        """Send a RST and forget the connection."""
+        self.orphan = True
+        self.tcp.abort(self)
+
+    def _queue_fin(self):
+        self.fin_queued = True
+        if self.state is State.CLOSE_WAIT:
+            self.enter(State.LAST_ACK)
+        elif self.state in (State.ESTABLISHED, State.SYN_RECEIVED):
+            self.enter(State.FIN_WAIT_1)
+        output(self)
+
+    # -- options ----------------------------------------------------------------------------------
+
+    def options_changed(self):
+        """The socket layer has changed `options`: act on those that act at once."""
+        options = self.options
+        if options.rcvbuf and self.rcv.space != options.rcvbuf // 2:
+            self.rcv.resize(options.rcvbuf)
+        if options.window_clamp:
+            self.rcv.clamp(options.window_clamp)
+        if self.state is State.CLOSED:
+            return
+        if self.connected:
+            self.update_mss()
+            if options.keepalive:
+                self.arm_life(keepalive_times(self)[0])
+            if self.ack_due and options.quickack:
+                self.ack_now = True
+            output(self)

@@ -1,0 +1,388 @@
+"""The TCP layer of one stack: who gets an arriving segment, and the life of connections as a whole.
+
+    input() -> a connection (input.py) | a listener (listen.py) | nobody: RST
+
+Connections are found by their four-tuple, listeners by (ip, port), the exact address before the wildcard. What a
+segment may not do is decided before that: a bad checksum, a broken header or a source that may not speak is counted
+and dropped.
+"""
+
+import errno
+from functools import partial
+
+from tipy.address import format_ip
+from tipy.checksum import residue
+from tipy.errors import os_error
+from tipy.log import channel
+from tipy.packet import Packet
+from tipy.tcp import recovery, timeouts
+from tipy.tcp.connection import Connection
+from tipy.tcp.input import negotiate, segment_arrives
+from tipy.tcp.isn import SequenceNumbers
+from tipy.tcp.listen import Listener, offered_ecn
+from tipy.tcp.options import Options
+from tipy.tcp.output import PROTOCOL, finish, output, send_reset, send_syn
+from tipy.tcp.segment import Segment
+from tipy.tcp.seq import MASK, unwrap
+from tipy.tcp.states import State
+from tipy.wire.tcp import (ACK, HEADER_LENGTH, NO_OPTIONS, QUOTED, RST, STRUCT, SYN, TcpOptions, flags_text,
+                           pack_options, parse_options)
+
+_log = channel("tcp.segments")
+
+_STATELESS = Options()
+_SENDS_RESET = frozenset({State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSE_WAIT,
+                          State.CLOSING, State.LAST_ACK})
+_SYNCHRONIZED = frozenset(State) - {State.SYN_SENT, State.SYN_RECEIVED, State.CLOSED, State.LISTEN}
+
+
+class Tcp:
+    """TCP (RFC 9293). Constructed by the stack; `ports` is this protocol's PortTable."""
+
+    def __init__(self, ipv4, ports, gate, timers, clock, rng, counters, settings):
+        self.ipv4, self.ports, self.gate, self.timers = ipv4, ports, gate, timers
+        self.clock, self.rng, self.counters, self.settings = clock, rng, counters, settings
+        self.numbers = SequenceNumbers(rng)
+        self.connections = {}                  # (local ip, local port, remote ip, remote port) -> Connection
+        self.listeners = {}                    # (ip, port) -> [Listener, ...]
+        self.time_waits = {}                   # connections in TIME-WAIT, oldest first
+        ipv4.register(PROTOCOL, self)
+
+    # -- arriving segments ------------------------------------------------------------------------
+
+    def input(self, packet):
+        """A packet with protocol 6 arrived."""
+        frame, start, end = packet.frame, packet.start, packet.end
+        counters = self.counters
+        length = end - start
+        if length < HEADER_LENGTH:
+            counters["tcp.drop_short"] += 1
+            return
+        src_port, dst_port, seq, ack, offset, flags, wnd, _, up = STRUCT.unpack_from(frame, start)
+        text_start = start + (offset >> 4 << 2)
+        if text_start < start + HEADER_LENGTH or text_start > end:
+            counters["tcp.drop_header_length"] += 1
+            return
+        if not packet.checked:
+            pseudo = int.from_bytes(packet.src, "big") + int.from_bytes(packet.dst, "big") + PROTOCOL + length
+            if (residue(frame[start:end]) + pseudo) % 0xFFFF:
+                counters["tcp.drop_checksum"] += 1
+                return
+        counters["tcp.in"] += 1
+        options = parse_options(frame, start + HEADER_LENGTH, text_start) if offset > 0x5F else NO_OPTIONS
+        seg = Segment(seq, ack, flags, wnd, up, frame[text_start:end], options, packet.gso_size, packet.tos)
+        if __debug__ and _log.on:
+            _log("in %s:%d > %s:%d %s seq %d ack %d win %d len %d", format_ip(packet.src), src_port,
+                 format_ip(packet.dst), dst_port, flags_text(flags), seq, ack, wnd, len(seg.text))
+        tcb = self.connections.get((packet.dst, dst_port, packet.src, src_port))
+        if tcb is not None:
+            segment_arrives(tcb, seg)
+        elif not packet.to_group and not packet.link_group:
+            self._no_connection(packet, (packet.src, src_port), dst_port, seg)
+        else:
+            counters["tcp.drop_group"] += 1
+
+    def _no_connection(self, packet, remote, port, seg):
+        listener = self._find_listener(packet.dst, port, remote)
+        if packet.src == packet.dst and remote[1] == port:
+            self.counters["tcp.drop_land"] += 1        # nobody talks to himself from one port
+        elif not remote[1]:
+            self.counters["tcp.drop_port_zero"] += 1
+        elif listener is not None:
+            listener.segment_arrives(packet, remote, seg)
+        else:
+            self.reset_unknown(packet, (packet.dst, port), remote, seg)
+
+    def _find_listener(self, ip, port, remote):
+        listeners = self.listeners.get((ip, port)) or self.listeners.get((self.ipv4.any_address, port))
+        if not listeners:
+            return None
+        if len(listeners) == 1:
+            return listeners[0]
+        return listeners[self.numbers.timestamp_offset((ip, port), remote) % len(listeners)]    # SO_REUSEPORT
+
+    def icmp_error(self, error):
+        """Something became of a segment of ours (RFC 5927: only believed if its sequence number is in flight)."""
+        if len(error.transport) < QUOTED.size:
+            return
+        local_port, remote_port, seq = QUOTED.unpack_from(error.transport)
+        tcb = self.connections.get((error.local, local_port, error.remote, remote_port))
+        if tcb is None:
+            return
+        seq = unwrap(seq, tcb.snd_una)
+        if not tcb.snd_una <= seq < max(tcb.snd_nxt, tcb.snd_una + 1):
+            self.counters["tcp.drop_icmp_sequence"] += 1
+            return
+        if error.errno == errno.EMSGSIZE and error.mtu:
+            self._packet_too_big(tcb, error.mtu)
+        elif tcb.state in (State.SYN_SENT, State.SYN_RECEIVED) and (error.hard or tcb.state is State.SYN_SENT):
+            if tcb.listener is None:
+                self.fail(tcb, error.errno)
+            elif error.hard:
+                self.forget(tcb)
+        else:
+            tcb.soft_error = error.errno               # it may pass; reported if the connection times out
+
+    def _packet_too_big(self, tcb, mtu):
+        """A router needs smaller packets (RFC 1191): cut what is in flight anew and send it at once."""
+        before = tcb.mss
+        if not self.settings.pmtu_discovery or not self.ipv4.lower_path_mtu(tcb.remote[0], mtu):
+            if tcb.path.mtu >= mtu + 1:
+                return
+        tcb.update_mss()
+        if tcb.mss < before and tcb.records:
+            recovery.resend_oversized(tcb)
+            output(tcb)
+
+    # -- answers without a connection -------------------------------------------------------------
+
+    def reset_unknown(self, packet, local, remote, seg):
+        """RFC 9293 section 3.10.7.1: a segment nobody is waiting for is answered with a RST."""
+        if seg.flags & RST:
+            return
+        try:
+            path = self.ipv4.path(remote[0], local[0])
+        except OSError:
+            return
+        self.reset_for(path, local, remote, seg)
+
+    def reset_for(self, path, local, remote, seg):
+        """Send the RST that `seg` deserves: in the sequence space its sender believes in."""
+        self.counters["tcp.resets_out"] += 1
+        if seg.flags & ACK:
+            self._send_bare(path, local, remote, seg.ack & MASK, 0, RST, 0)
+        else:
+            self._send_bare(path, local, remote, 0, seg.end & MASK, RST | ACK, 0)
+
+    def send_stateless_syn_ack(self, packet, local, remote, seg, iss, options):
+        """A SYN,ACK for which nothing is remembered (SYN cookies): only the MSS option."""
+        try:
+            path = self.ipv4.path(remote[0], local[0])
+        except OSError:
+            return
+        mss = path.interface.mtu - path.header_length - HEADER_LENGTH
+        self._send_bare(path, local, remote, iss, (seg.seq + 1) & MASK, SYN | ACK, min(self.settings.rcvbuf // 2, 65535),
+                        pack_options(TcpOptions(mss=min(mss, 65535)), True))
+
+    def _send_bare(self, path, local, remote, seq, ack, flags, window, options=b""):
+        header = bytearray(STRUCT.pack(local[1], remote[1], seq, ack, HEADER_LENGTH + len(options) << 2, flags, window,
+                                       0, 0))
+        header += options
+        finish(path, header, [], 0, 0, self, _STATELESS)
+
+    # -- opening ----------------------------------------------------------------------------------
+
+    def connect(self, local, remote, options, owner=None):
+        """Active OPEN: a connection in SYN-SENT.
+
+        local: (ip or None, port or 0); owner: whoever holds that port in `ports`, if bound. OSError: ENETUNREACH,
+        EADDRNOTAVAIL (no port left, or the four-tuple exists), EACCES for a broadcast address.
+        """
+        path = self.ipv4.path(remote[0], local[0])
+        if path.broadcast or path.multicast:
+            raise os_error(errno.ENETUNREACH)
+        ip = path.src
+        remote = path.dst, remote[1]
+        port = local[1]
+        if port:
+            old = self.connections.get((ip, port, *remote))
+            if old is not None and not self._may_replace(old):
+                raise os_error(errno.EADDRNOTAVAIL)
+            tcb = Connection(self, (ip, port), remote, path, options)
+            if owner is not None and owner in self.ports:
+                self.ports.inherit(tcb, ip, owner)
+        else:
+            key = object()
+            port = self.ports.connect(key, ip, lambda port: (ip, port, *remote) in self.connections)
+            tcb = Connection(self, (ip, port), remote, path, options)
+            self.ports.inherit(tcb, ip, key)
+            self.ports.release(key)
+        self.connections[(ip, port, *remote)] = tcb
+        tcb.rcv.initial(0)
+        tcb.enter(State.SYN_SENT)
+        self.counters["tcp.active_opens"] += 1
+        tcb.syn_sent_at = self.clock.now()
+        send_syn(tcb)
+        tcb.arm("syn", self.settings.rto_initial)
+        return tcb
+
+    def _may_replace(self, old):
+        """May a connection in TIME-WAIT give way to a new one with the same addresses?"""
+        if old.state is State.TIME_WAIT and old.ts_ok and self.clock.now() - old.last_heard > 1.0:
+            self.forget(old)
+            return True
+        return False
+
+    def listen(self, local, backlog, options, owner=None):
+        """Passive OPEN on (ip, port), whose binding in `ports` is `owner`'s. OSError(EADDRINUSE) as Linux."""
+        if owner is not None:
+            self.ports.listen(owner)
+        listener = Listener(self, local, backlog, options, owner)
+        self.listeners.setdefault(local, []).append(listener)
+        return listener
+
+    def stop_listening(self, listener):
+        """A listener is closing."""
+        listeners = self.listeners.get(listener.local, [])
+        if listener in listeners:
+            listeners.remove(listener)
+        if not listeners:
+            self.listeners.pop(listener.local, None)
+
+    def embryo(self, listener, packet, local, remote, seg):
+        """A SYN for a listener: the connection in SYN-RECEIVED (its SYN,ACK is not sent yet)."""
+        try:
+            path = self.ipv4.path(remote[0], local[0])
+        except OSError:
+            self.counters["tcp.drop_no_route"] += 1
+            return None
+        tcb = Connection(self, local, remote, path, listener.options.copy())
+        tcb.listener = listener
+        tcb.irs = seg.seq
+        tcb.rcv_nxt = tcb.rcv_up = tcb.last_ack_sent = seg.seq + 1
+        tcb.rcv.initial(tcb.rcv_nxt)
+        negotiate(tcb, seg)
+        tcb.ecn_ok = bool(self.settings.ecn) and offered_ecn(seg.flags)
+        tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = seg.wnd, seg.seq, tcb.iss
+        tcb.max_window = seg.wnd
+        tcb.segs_in += 1
+        if listener.owner is not None and listener.owner in self.ports:
+            self.ports.inherit(tcb, local[0], listener.owner)
+        tcb.enter(State.SYN_RECEIVED)
+        self.connections[(*local, *remote)] = tcb
+        self.counters["tcp.passive_opens"] += 1
+        return tcb
+
+    def from_cookie(self, listener, packet, local, remote, seg, mss):
+        """A SYN cookie came back: make the connection it stands for, as if it had been there all along."""
+        syn = Segment((seg.seq - 1) & MASK, 0, SYN, seg.wnd, 0, seg.text[:0], TcpOptions(mss=mss), 0, 0)
+        tcb = self.embryo(listener, packet, local, remote, syn)
+        if tcb is None:
+            return
+        tcb.iss = (seg.ack - 1) & MASK
+        tcb.snd_una = tcb.snd_up = tcb.small_end = tcb.cwnd_usage_seq = tcb.iss
+        tcb.snd_nxt = tcb.iss + 1
+        listener.children[remote] = tcb
+        segment_arrives(tcb, seg)
+
+    def established(self, tcb):
+        """A connection has just become ESTABLISHED."""
+        self.counters["tcp.established"] += 1
+        if tcb.options.keepalive:
+            tcb.arm_life(timeouts.keepalive_times(tcb)[0])
+
+    # -- ending -----------------------------------------------------------------------------------
+
+    def start_fin_wait_2(self, tcb):
+        """An orphan in FIN-WAIT-2 waits for the peer's FIN, but not for ever."""
+        wait = tcb.options.linger2
+        if wait is not None and wait < 0:
+            self.abort(tcb)
+        else:
+            tcb.arm_life(wait or self.settings.fin_timeout)
+
+    def start_time_wait(self, tcb):
+        """Both FINs are acknowledged; wait until no old segment can turn up any more (RFC 9293 section 3.6.1)."""
+        tcb.enter(State.TIME_WAIT)
+        tcb.disarm()
+        tcb.arm_life(self.settings.time_wait)
+        self.time_waits[tcb] = None
+        if len(self.time_waits) > self.settings.max_time_wait:
+            self.counters["tcp.time_wait_evicted"] += 1
+            self.forget(next(iter(self.time_waits)))
+
+    def reopen_time_wait(self, tcb, seg):
+        """A SYN for a connection in TIME-WAIT, clearly newer than it: let a listener have it (RFC 6191)."""
+        if seg.flags & (ACK | RST):
+            return False
+        stamp = seg.options.timestamp
+        newer = seg.seq > tcb.rcv_nxt or (tcb.ts_ok and stamp is not None
+                                          and 0 < (stamp[0] - tcb.ts_recent) & MASK < 0x80000000)
+        listener = self._find_listener(tcb.local[0], tcb.local[1], tcb.remote)
+        if not newer or listener is None:
+            return False
+        self.forget(tcb)
+        seg.seq &= MASK
+        packet = Packet(seg.text, 0, 0, tcb.path.interface)
+        packet.src, packet.dst = tcb.remote[0], tcb.local[0]
+        listener.segment_arrives(packet, tcb.remote, seg)
+        return True
+
+    def abort(self, tcb, error=0):
+        """End a connection with a RST, `error` for the user."""
+        if tcb.state in _SENDS_RESET:
+            self.counters["tcp.resets_out"] += 1
+            send_reset(tcb)
+        if error:
+            self.fail(tcb, error)
+        else:
+            self.forget(tcb)
+
+    def fail(self, tcb, error):
+        """The connection is gone, without a word to the peer; the user learns `error`."""
+        if not tcb.orphan:
+            tcb.error = error
+        self.forget(tcb)
+
+    def forget(self, tcb):
+        """Take a connection out of the tables: CLOSED. Idempotent."""
+        if tcb.state is State.CLOSED:
+            return
+        listener, tcb_key = tcb.listener, (*tcb.local, *tcb.remote)
+        tcb.enter(State.CLOSED)
+        tcb.stop_timers()
+        tcb.ack_now = False
+        tcb.records.clear()
+        tcb.packets_out = 0
+        tcb.loss = None
+        tcb.sendq = tcb.early = tcb.push_marks = None
+        if self.connections.get(tcb_key) is tcb:
+            del self.connections[tcb_key]
+        self.time_waits.pop(tcb, None)
+        self.ports.release(tcb)
+        if listener is not None:
+            listener.lost(tcb)
+        self.gate.notify(tcb)
+
+    def stop(self):
+        """The stack stops: reset every connection, close every listener."""
+        for listeners in list(self.listeners.values()):
+            for listener in list(listeners):
+                listener.close()
+        for tcb in list(self.connections.values()):
+            self.abort(tcb, 0 if tcb.orphan else errno.ENETDOWN)
+        self.ports.clear()
+
+    # -- services to connections ------------------------------------------------------------------
+
+    def timer(self, tcb, name):
+        """A timer that calls timeouts.<name>(tcb)."""
+        return self.timers.timer(partial(getattr(timeouts, name), tcb))
+
+    def renew_path(self, tcb):
+        """Addresses or routes have changed: find the way again. False if there is none any more."""
+        try:
+            tcb.path = self.ipv4.path(tcb.remote[0], tcb.local[0])
+        except OSError as error:
+            tcb.soft_error = error.errno
+            self.counters["tcp.send_failed"] += 1
+            return False
+        return True
+
+    def path_may_be_black_hole(self, tcb):
+        """Full segments with DF vanish and no ICMP says why (RFC 4821 section 7.7): try smaller ones."""
+        if tcb.retries < 3 or not self.settings.pmtu_discovery or tcb.path.loopback:
+            return
+        if tcb.records and tcb.records[0].end - tcb.records[0].seq >= tcb.mss > 1024:
+            self.counters["tcp.black_hole_suspected"] += 1
+            self._packet_too_big(tcb, max(1024 + 40 + tcb.option_bytes, 1064))
+
+    def urgent_arrived(self, tcb, up):
+        """The peer's urgent pointer: `up` is the sequence number after the urgent byte (RFC 6093)."""
+        tcb.rcv_up = max(tcb.rcv_up, up)
+
+    @staticmethod
+    def format(address):
+        """(ip, port) readable."""
+        return f"{format_ip(address[0])}:{address[1]}"
+

@@ -1,0 +1,370 @@
+"""Sending: `output` is the one place that decides what a connection sends (RFC 9293 section 3.8).
+
+User calls, arriving segments and timers change fields of the Tcb and call `output`. It looks, in this order:
+
+1. lost segments, as far as cwnd allows (which ones are lost was decided in recovery.py);
+2. new data, as far as cwnd, the peer's window, Nagle and silly-window avoidance allow, with the FIN on its end;
+3. an ACK, if one is due and nothing sent so far has carried it;
+4. a timer, if something is left that nothing in flight will trigger.
+
+Segments are cut in pieces of up to `tso_max` bytes, a multiple of the MSS, which the link cuts further; a link
+without that talent gets one MSS at a time from the same code. Only the headers are built here: payloads leave
+as views of the send queue.
+"""
+
+from bisect import bisect_right
+from struct import Struct
+
+from tipy.address import format_ip
+from tipy.checksum import residue_of
+from tipy.link.base import Offload
+from tipy.log import channel
+from tipy.tcp import alarm, cwnd_validation
+from tipy.tcp.records import Sent, split
+from tipy.tcp.seq import MASK
+from tipy.tcp.states import CAN_TRANSMIT, State
+from tipy.wire.tcp import (ACK, CWR, ECE, FIN, HEADER_LENGTH, PSH, RST, STRUCT, SYN, URG, TcpOptions, flags_text,
+                           pack_options)
+
+_log = channel("tcp.segments")
+
+PROTOCOL = 6
+ECT0 = 0x02
+_CHECKSUM_AT = 16
+_TIMESTAMP = Struct("!BBBBII")
+_SHORT = Struct("!H")
+_HANDSHAKE = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
+
+
+def output(tcb, hold=False, nagle=True):
+    """Send whatever may be sent now. hold=True (MSG_MORE): keep a partial segment back this time."""
+    state = tcb.state
+    if state in CAN_TRANSMIT:
+        loss = tcb.loss
+        if loss is not None and loss.lost_out > loss.retrans_out:
+            retransmit_lost(tcb)
+        if tcb.sendq is not None or tcb.fin_queued:
+            send_new(tcb, hold, nagle)
+            if not tcb.packets_out and tcb.pending is None and has_unsent(tcb):
+                alarm.watch_window(tcb)
+    if tcb.ack_now:
+        send_ack(tcb)
+
+
+def has_unsent(tcb):
+    """True if the user has written something (data or FIN) that was never sent."""
+    return tcb.snd_nxt < tcb.snd_end + tcb.fin_queued
+
+
+
+# -- new data -------------------------------------------------------------------------------------
+
+def send_new(tcb, hold=False, nagle=True, limit=None):
+    """Send data never sent before, at most `limit` segments; the number of segments sent."""
+    mss = segment_size(tcb)
+    tso = tcb.path.interface.tso_max // mss * mss or mss
+    end_of_data = tcb.snd_end
+    sent, limited = 0, False
+    while limit is None or limit > 0:
+        seq = tcb.snd_nxt
+        unsent = end_of_data - seq
+        fin = tcb.fin_queued
+        if unsent < 0 or unsent == 0 and not fin:          # below 0: the FIN has been sent
+            break
+        cwnd = tcb.cwnd
+        quota = cwnd - tcb.in_flight
+        if quota <= 0:
+            limited = True
+            break
+        quota = min(quota, cwnd >> 1 or 1)                 # a burst is at most half a window
+        if limit is not None:
+            quota = min(quota, limit)
+        length = min(unsent, quota * mss, tso)
+        window = tcb.snd_una + tcb.snd_wnd - seq
+        if length > window:
+            length = window // mss * mss                   # never a partial segment at the window's edge
+            if length <= 0:
+                break
+        partial = length % mss
+        if partial and not (length == unsent and _may_send_partial(tcb, hold, nagle)):
+            length -= partial
+            if not length:
+                break
+        fin = fin and length == unsent and length < window
+        if not length and not fin:
+            break
+        count = send_segment(tcb, seq, length, fin, mss)
+        sent += count
+        if limit is not None:
+            limit -= count
+    if sent:
+        if tcb.loss is not None and tcb.loss.reducing:
+            tcb.loss.prr_out += sent
+        if tcb.pending in (None, "persist", "tlp"):
+            alarm.watch_new_data(tcb, probe=limit is None)
+    if sent or limited:
+        cwnd_validation.validate(tcb, limited or tcb.in_flight >= tcb.cwnd)
+    return sent
+
+
+def _may_send_partial(tcb, hold, nagle):
+    """Nagle's question (RFC 9293 section 3.7.4), as Minshall put it: a segment smaller than the MSS waits
+    while another such one is unacknowledged. CORK and MSG_MORE make it wait in any case, a FIN in none."""
+    if tcb.fin_queued or not nagle:
+        return True
+    options = tcb.options
+    if hold or options.cork:
+        return False
+    return options.nodelay or not tcb.packets_out or tcb.small_end <= tcb.snd_una
+
+
+def send_segment(tcb, seq, length, fin, mss):
+    """Send seq..seq+length for the first time, with the FIN if `fin`, and remember that it is in flight.
+    The number of wire segments."""
+    end = seq + length
+    flags = ACK | (FIN if fin else 0)
+    if tcb.push_marks and _has_push(tcb, seq, end):
+        flags |= PSH
+    tos = 0
+    if tcb.ecn_ok and length:
+        tos = ECT0
+        if tcb.ecn_cwr:
+            tcb.ecn_cwr = False
+            flags |= CWR
+    if length % mss:
+        tcb.small_end = end
+    count = -(-length // mss) or 1
+    tcb.snd_nxt = end + fin
+    tcb.records.append(Sent(seq, end + fin, tcb.now(), count, fin))
+    tcb.packets_out += count
+    transmit(tcb, seq, flags, tcb.sendq.slice(seq, end) if length else [], length, mss, tos)
+    return count
+
+
+def _has_push(tcb, seq, end):
+    """True if a write of the user's ended in (seq, end]."""
+    marks = tcb.push_marks
+    index = bisect_right(marks, seq)
+    return index < len(marks) and marks[index] <= end
+
+
+def segment_size(tcb):
+    """Payload of a full segment now: the MSS less the SACK blocks this segment has to carry."""
+    blocks = tcb.sack_blocks
+    if not blocks and tcb.dsack is None:
+        return tcb.mss
+    count = min(len(blocks or ()) + (tcb.dsack is not None), 3 if tcb.ts_ok else 4)
+    return tcb.mss - 4 - 8 * count
+
+
+# -- retransmissions ------------------------------------------------------------------------------
+
+def retransmit_lost(tcb):
+    """Send again what is marked lost and not yet sent again, oldest first, while cwnd allows."""
+    loss = tcb.loss
+    records = tcb.records
+    index = 0
+    rearm = False
+    while index < len(records) and loss.retrans_out < loss.lost_out:
+        quota = tcb.cwnd - tcb.in_flight
+        if quota <= 0:
+            break
+        record = records[index]
+        if record.lost and not record.sacked and not record.resent:
+            if not retransmit(tcb, index, quota):
+                break
+            record.resent = True
+            loss.retrans_out += record.count
+            loss.note_retransmission(tcb, record)
+            if loss.reducing:
+                loss.prr_out += record.count
+            if index == 0 and tcb.pending != "reorder":
+                rearm = True
+        index += 1
+    if rearm:
+        tcb.arm("rto", tcb.rtt.rto)
+
+
+def retransmit(tcb, index, segments=1):
+    """Send records[index] again, at most `segments` segments of it (the rest becomes a record of its own).
+    False if the peer's window does not allow it."""
+    record = tcb.records[index]
+    mss = segment_size(tcb)
+    if record.seq < tcb.snd_una:                       # part of it was acknowledged meanwhile
+        record.seq = tcb.snd_una
+    window = tcb.snd_window_end - record.seq
+    if window <= 0:
+        if record.seq != tcb.snd_una:
+            return False
+        window = mss
+    most = min(max(segments, 1) * mss, max(tcb.path.interface.tso_max // mss * mss, mss))
+    if most > window:
+        most = max(window // mss * mss, min(window, mss))
+    length = record.end - record.seq - record.fin
+    if length > most:
+        split(tcb.records, index, record.seq + most, mss)
+        length = most
+    elif length < mss and record.count == 1:
+        length = _collapse(tcb, index, min(mss, window))
+    fin = record.fin
+    flags = ACK | (FIN if fin else 0)
+    if tcb.push_marks and _has_push(tcb, record.seq, record.seq + length):
+        flags |= PSH
+    record.sent_at = tcb.now()
+    record.ever = True
+    tcb.total_retrans += record.count
+    views = tcb.sendq.slice(record.seq, record.seq + length) if length else []
+    transmit(tcb, record.seq, flags, views, length, mss)
+    return True
+
+
+def _collapse(tcb, index, room):
+    """Let small records that follow ride along with this one, as far as one segment holds them."""
+    records = tcb.records
+    record = records[index]
+    loss = tcb.loss
+    while index + 1 < len(records) and not record.fin:
+        after = records[index + 1]
+        length = after.end - record.seq - after.fin
+        if length > room or after.count > 1 or after.sacked:
+            break
+        if after.lost or after.resent:
+            loss.forget(after)
+        tcb.packets_out -= after.count
+        record.end, record.fin = after.end, after.fin
+        del records[index + 1]
+    return record.end - record.seq - record.fin
+
+
+# -- ACKs, probes, resets -------------------------------------------------------------------------
+
+def send_ack(tcb):
+    """Send a bare ACK now."""
+    if tcb.state in _HANDSHAKE and not tcb.rcv_nxt:
+        return
+    transmit(tcb, tcb.snd_nxt, ACK, [], 0, 0)
+
+
+def send_probe(tcb):
+    """A segment the peer must answer: empty, one below SND.UNA (window probe, keepalive)."""
+    transmit(tcb, tcb.snd_una - 1, ACK, [], 0, 0)
+
+
+def send_reset(tcb):
+    """Tell the peer that this connection is gone."""
+    transmit(tcb, tcb.snd_nxt, RST | ACK if tcb.state is not State.SYN_SENT else RST, [], 0, 0)
+
+
+def send_syn(tcb):
+    """Send our SYN (SYN-SENT) or SYN,ACK (SYN-RECEIVED), first or again: same ISN, same options."""
+    settings = tcb.tcp.settings
+    first = not tcb.retries
+    flags = SYN
+    if tcb.state is State.SYN_RECEIVED:
+        flags |= ACK
+        if tcb.ecn_ok:
+            flags |= ECE
+    elif settings.ecn == 1 and first:
+        flags |= ECE | CWR
+    options = TcpOptions(mss=tcb.advertised_mss,
+                         window_scale=tcb.rcv.scale if tcb.snd_wscale is not None and settings.window_scaling else None,
+                         sack_permitted=tcb.sack_ok,
+                         timestamp=(timestamp(tcb), tcb.ts_recent) if tcb.ts_ok else None)
+    tcb.snd_nxt = tcb.iss + 1
+    transmit(tcb, tcb.iss, flags, [], 0, 0, options=pack_options(options, True))
+
+
+def timestamp(tcb):
+    """TSval: milliseconds, with an offset of the connection's own (RFC 7323 section 5.4)."""
+    return (int(tcb.now() * 1000) + tcb.ts_offset) & MASK
+
+
+# -- the segment itself ---------------------------------------------------------------------------
+
+def transmit(tcb, seq, flags, views, length, mss, tos=0, options=None):
+    """Build one segment (or super-segment) with everything the connection has to say, and hand it to IP."""
+    path, layer = tcb.path, tcb.tcp
+    if path.generation != layer.ipv4.generation and not layer.renew_path(tcb):
+        return
+    if options is None:
+        options = _ordinary_options(tcb)
+        window = tcb.rcv.announce(tcb.rcv_nxt, tcb.receiveq.length if tcb.receiveq is not None else 0, tcb.rcv_mss)
+    else:
+        window = min(tcb.rcv.wnd, 65535)
+    if tcb.ecn_echo and not flags & SYN and flags & ACK:
+        flags |= ECE
+    urgent = 0
+    if tcb.snd_up > seq and not flags & (SYN | RST) and tcb.snd_up - seq <= 0xFFFF:
+        urgent = tcb.snd_up - seq
+        flags |= URG
+    header = bytearray(STRUCT.pack(tcb.local[1], tcb.remote[1], seq & MASK, tcb.rcv_nxt & MASK if flags & ACK else 0,
+                                   HEADER_LENGTH + len(options) << 2, flags, window, 0, urgent))
+    header += options
+    finish(path, header, views, length, mss, layer, tcb.options, tos | tcb.options.tos)
+    tcb.segs_out += -(-length // mss) if length else 1
+    if length:
+        tcb.data_segs_out += -(-length // mss)
+        _note_data_sent(tcb)
+    if flags & ACK:
+        _note_ack_sent(tcb)
+    if __debug__ and _log.on:
+        _log("%s out %s seq %d ack %d win %d len %d", tcb.name, flags_text(flags), seq - tcb.iss,
+             tcb.rcv_nxt - tcb.irs, window, length)
+
+
+def finish(path, header, views, length, mss, layer, socket_options, tos=0):
+    """Put the checksum (or what the link needs to finish it) into `header` and send the packet."""
+    interface = path.interface
+    pseudo = (path.sum + PROTOCOL + len(header) + length) % 0xFFFF
+    offload = None
+    parts = [header, *views]
+    if interface.tx_checksum:
+        _SHORT.pack_into(header, _CHECKSUM_AT, pseudo)
+        offload = Offload(mss if length > mss else 0, path.header_length, _CHECKSUM_AT,
+                          path.header_length + len(header))
+    else:
+        _SHORT.pack_into(header, _CHECKSUM_AT, -(residue_of(parts) + pseudo) % 0xFFFF)
+    layer.counters["tcp.out"] += 1
+    pmtud = socket_options.pmtu_discovery
+    df = layer.settings.pmtu_discovery if pmtud is None else pmtud
+    try:
+        layer.ipv4.send(path, PROTOCOL, parts, ttl=socket_options.ttl, tos=tos, df=df and path.may_forbid_fragments,
+                        options=socket_options.ip_options, offload=offload)
+    except OSError as error:                           # local trouble is as good as a lost segment
+        layer.counters["tcp.send_failed"] += 1
+        if __debug__ and _log.on:
+            _log("to %s: %s", format_ip(path.dst), error)
+
+
+def _ordinary_options(tcb):
+    """Timestamps if negotiated, then SACK blocks: the duplicate first, then the newest ranges (RFC 2883)."""
+    if tcb.sack_blocks or tcb.dsack is not None:
+        blocks = list(tcb.sack_blocks or ())
+        if tcb.dsack is not None:
+            blocks.insert(0, tcb.dsack)
+            tcb.dsack = None
+        sack = tuple((left & MASK, right & MASK) for left, right in blocks)
+        stamp = (timestamp(tcb), tcb.ts_recent) if tcb.ts_ok else None
+        return pack_options(TcpOptions(timestamp=stamp, sack=sack), False)
+    if tcb.ts_ok:
+        return _TIMESTAMP.pack(1, 1, 8, 10, timestamp(tcb), tcb.ts_recent)
+    return b""
+
+
+def _note_ack_sent(tcb):
+    """This segment carried an ACK: nothing is due any more."""
+    tcb.ack_now = tcb.ack_due = False
+    tcb.last_ack_sent = tcb.rcv_nxt
+    tcb.full_segments = 0
+    if tcb.quick_acks:
+        tcb.quick_acks -= 1
+    if tcb.delayed_ack is not None:
+        tcb.delayed_ack.cancel()
+
+
+def _note_data_sent(tcb):
+    """Data went out; soon after data came in, it is a conversation, and ACKs can ride on the answers."""
+    now = tcb.now()
+    tcb.last_sent = now
+    if now - tcb.last_received < tcb.tcp.settings.delayed_ack:
+        tcb.interactive = True

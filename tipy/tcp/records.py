@@ -1,0 +1,62 @@
+"""What is in flight: one record per transmission, in sequence order.
+
+A record is a byte range of the stream that left in one go (one wire segment, or up to 64 KB of them with
+offload), with the time it was last sent and what has become of it. Ranges are split where a SACK block or a
+retransmission cuts them, and SACKed neighbours are merged again, so a list stays short however long the
+window is. The bytes themselves stay in the send queue.
+"""
+
+from bisect import bisect_right
+
+
+class Sent:
+    """seq..end was sent at `sent_at`.
+
+    count     wire segments it stands for (the unit of cwnd)
+    sacked    the peer has it
+    lost      believed lost
+    resent    a retransmission of it is in the network
+    ever      it has been sent more than once (Karn: no RTT sample)
+    fin       its last sequence number is the FIN
+    """
+
+    __slots__ = ("seq", "end", "sent_at", "count", "sacked", "lost", "resent", "ever", "fin")
+
+    def __init__(self, seq, end, sent_at, count, fin=False):
+        self.seq = seq
+        self.end = end
+        self.sent_at = sent_at
+        self.count = count
+        self.sacked = self.lost = self.resent = self.ever = False
+        self.fin = fin
+
+    def __repr__(self):
+        marks = "".join(letter for letter, on in zip("SLRef", (self.sacked, self.lost, self.resent, self.ever,
+                                                               self.fin)) if on)
+        return f"<sent {self.seq}..{self.end} {marks}>"
+
+
+def find(records, seq):
+    """Index of the record that contains `seq`; len(records) if it lies beyond, -1 if before."""
+    index = bisect_right(records, seq, key=_start) - 1
+    if index >= 0 and records[index].end <= seq:
+        index += 1
+    return index
+
+
+def split(records, index, at, mss):
+    """Cut records[index] at sequence number `at`; the counts are shared out as `mss` cuts the bytes."""
+    first = records[index]
+    rest = Sent(at, first.end, first.sent_at, 1, first.fin)
+    rest.sacked, rest.lost, rest.resent, rest.ever = first.sacked, first.lost, first.resent, first.ever
+    total = first.count
+    first.end, first.fin = at, False
+    if total > 1:
+        first.count = min(max(-(-(at - first.seq) // mss), 1), total - 1)
+        rest.count = total - first.count
+    records.insert(index + 1, rest)
+    return rest.count if total > 1 else 0
+
+
+def _start(record):
+    return record.seq

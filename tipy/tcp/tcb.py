@@ -1,0 +1,224 @@
+"""The transmission control block: everything one connection knows, under the names of RFC 9293 section 3.3.1.
+
+Sequence numbers are unwrapped ints (seq.py). Windows `cwnd` and `ssthresh` count segments, everything else bytes;
+times are seconds of the stack's clock. Queues, timers and records are made when first needed: an idle
+connection costs this object and little else.
+
+`enter` is the one place that changes the state. Who may send what is decided in output.py alone.
+"""
+
+from tipy.log import channel
+from tipy.tcp import congestion
+from tipy.tcp.rto import RttEstimator
+from tipy.tcp.states import MOVES, State
+from tipy.tcp.window import ReceiveWindow
+
+_log = channel("tcp")
+
+HEADER = 20                    # bytes of a TCP header without options
+TIMESTAMP_OPTION = 12          # bytes of nop, nop, timestamp
+
+
+class Tcb:
+    """One connection. Fields only, and what can be derived from them; see connection.py for the user's calls."""
+
+    __slots__ = (
+        # who
+        "tcp", "local", "remote", "path", "options", "state", "listener", "accepted", "orphan", "__weakref__",
+        # send sequence space (RFC 9293 figure 3)
+        "snd_una", "snd_nxt", "snd_wnd", "snd_wl1", "snd_wl2", "snd_up", "iss", "max_window", "snd_wscale",
+        "sendq", "fin_queued", "push_marks", "small_end", "mss", "peer_mss",
+        # receive sequence space (figure 4)
+        "rcv_nxt", "irs", "rcv_up", "rcv", "receiveq", "early", "sack_blocks", "dsack", "eof", "rcv_shut", "urgent",
+        # options negotiated
+        "sack_ok", "ts_ok", "ts_offset", "ts_recent", "ts_recent_age", "ecn_ok", "ecn_echo", "ecn_cwr",
+        # acknowledging
+        "ack_now", "ack_due", "last_ack_sent", "quick_acks", "interactive", "last_received", "last_sent", "rcv_mss",
+        "full_segments",
+        # timers: one for retransmission, TLP, RACK and persist (`pending` says which), one for delayed ACKs,
+        # one for the connection's life (handshake, keepalive, FIN-WAIT-2, TIME-WAIT)
+        "retransmission", "pending", "delayed_ack", "life",
+        "rtt", "retries", "probes_out", "persist_backoff", "persist_since", "syn_sent_at", "fin_at", "last_heard", "keepalives_out", "challenged_at",
+        # congestion control and loss recovery (recovery.py)
+        "cc", "cwnd", "ssthresh", "prior_cwnd", "cwnd_limited", "max_packets_out", "cwnd_usage_seq", "cwnd_used",
+        "cwnd_stamp", "records", "packets_out", "loss",
+        # totals for tcp_info
+        "total_retrans", "bytes_acked", "bytes_received", "segs_in", "segs_out", "data_segs_in", "data_segs_out",
+        "lost_total", "delivered",
+        # towards the user
+        "error", "soft_error", "waiters", "readiness", "trace",
+    )
+
+    def __init__(self, tcp, local, remote, path, options):
+        settings = tcp.settings
+        self.tcp = tcp
+        self.local, self.remote, self.path, self.options = local, remote, path, options
+        self.state = State.CLOSED
+        self.listener = None
+        self.accepted = self.orphan = False
+        now = tcp.clock.now()
+        self.iss = tcp.numbers.initial(local, remote, now)
+        self.snd_una = self.snd_nxt = self.snd_up = self.small_end = self.iss
+        self.snd_wnd = self.snd_wl1 = self.snd_wl2 = self.max_window = self.snd_wscale = 0
+        self.sendq = self.push_marks = self.receiveq = self.early = self.sack_blocks = self.dsack = self.urgent = None
+        self.fin_queued = self.eof = self.rcv_shut = False
+        self.peer_mss = 536
+        self.mss = 536
+        self.rcv_nxt = self.irs = self.rcv_up = 0
+        self.rcv = ReceiveWindow(settings, options, self.advertised_mss)
+        self.sack_ok = bool(settings.sack)
+        self.ts_ok = bool(settings.timestamps)
+        self.ts_offset = tcp.numbers.timestamp_offset(local, remote) if self.ts_ok else 0
+        self.ts_recent, self.ts_recent_age = 0, 0.0
+        self.ecn_ok = self.ecn_echo = self.ecn_cwr = False
+        self.ack_now = self.ack_due = self.interactive = False
+        self.last_ack_sent = 0
+        self.quick_acks = None                 # None until the first data arrives
+        self.last_received = self.last_sent = self.last_heard = now
+        self.rcv_mss = 536
+        self.full_segments = 0
+        self.retransmission = self.pending = self.delayed_ack = self.life = None
+        self.rtt = RttEstimator(settings)
+        self.retries = self.probes_out = self.keepalives_out = 0
+        self.persist_backoff = 0
+        self.persist_since = None
+        self.syn_sent_at = now
+        self.fin_at = None                     # where the stream ends, if the FIN came ahead of a gap
+        self.challenged_at = None
+        self.cwnd = congestion.INITIAL_WINDOW
+        self.ssthresh = congestion.INFINITE
+        self.prior_cwnd = 0
+        self.cwnd_limited = False
+        self.max_packets_out = self.cwnd_used = 0
+        self.cwnd_usage_seq = self.iss
+        self.cwnd_stamp = now
+        self.records = []
+        self.packets_out = 0
+        self.loss = None                       # LossRecovery, made with the first sign of loss
+        self.total_retrans = self.bytes_acked = self.bytes_received = self.segs_in = self.segs_out = 0
+        self.data_segs_in = self.data_segs_out = self.lost_total = self.delivered = 0
+        self.error = self.soft_error = 0
+        self.waiters = self.readiness = self.trace = None
+        self.cc = congestion.find(options.congestion or settings.congestion_control)(self)
+
+    # -- state ------------------------------------------------------------------------------------
+
+    def enter(self, state):
+        """Change the state. The only place that does; ValueError for a move RFC 9293 does not know."""
+        if state not in MOVES[self.state]:
+            raise ValueError(f"no such move: {self.state} -> {state}")
+        if __debug__ and _log.on:
+            _log("%r: %s -> %s", self, self.state, state)
+        if self.trace is not None:
+            self.tell("state", old=str(self.state), new=str(state))
+        self.state = state
+
+    def tell(self, event, **details):
+        """Record a trace event (time, event, details) for whoever follows this connection."""
+        if self.trace is not None:
+            self.tcp.gate.after(self.trace, self.now(), event, details)
+
+    def now(self):
+        """The stack's time in seconds."""
+        return self.tcp.clock.now()
+
+    # -- derived ----------------------------------------------------------------------------------
+
+    @property
+    def snd_end(self):
+        """The sequence number after the last byte the user has written (FIN not counted)."""
+        return self.sendq.end if self.sendq is not None else self.iss + 1
+
+    @property
+    def fin_sent(self):
+        """True once a FIN has been given a sequence number on the wire."""
+        return self.fin_queued and self.snd_nxt > self.snd_end
+
+    @property
+    def snd_window_end(self):
+        """The first sequence number the peer does not allow us to send."""
+        return self.snd_una + self.snd_wnd
+
+    @property
+    def left_out(self):
+        """Segments known to have left the network: SACKed or lost."""
+        loss = self.loss
+        return 0 if loss is None else loss.sacked_out + loss.lost_out
+
+    @property
+    def in_flight(self):
+        """Segments believed to be in the network (the "pipe" of RFC 6675)."""
+        loss = self.loss
+        if loss is None:
+            return self.packets_out
+        return self.packets_out - loss.sacked_out - loss.lost_out + loss.retrans_out
+
+    @property
+    def advertised_mss(self):
+        """The MSS our SYN announces (RFC 6691): what fits our interface, capped by TCP_MAXSEG."""
+        cap = self.options.maxseg or self.tcp.settings.mss
+        mss = self.path.interface.mtu - self.path.header_length - HEADER
+        return max(min(mss, cap, 65535) if cap else min(mss, 65535), 64)
+
+    @property
+    def option_bytes(self):
+        """Bytes of TCP options on an ordinary data segment."""
+        return TIMESTAMP_OPTION if self.ts_ok else 0
+
+    def update_mss(self):
+        """Recompute the payload of a full segment: peer's MSS, path MTU, options, half of a tiny window."""
+        path = self.path
+        mss = min(self.peer_mss, path.mtu - path.header_length - HEADER)
+        cap = self.options.maxseg or self.tcp.settings.mss
+        if cap:
+            mss = min(mss, cap)
+        mss = max(mss, 64 if self.ts_ok else 48) - self.option_bytes
+        if self.options.ip_options:
+            mss -= (len(self.options.ip_options) + 3) & ~3
+        if self.max_window:
+            limit = self.max_window >> 1 if self.max_window > 536 else self.max_window
+            mss = min(mss, max(limit, 68 - HEADER))
+        self.mss = max(mss, 8)
+
+    @property
+    def name(self):
+        """Local and remote end, readable."""
+        return f"{self.tcp.format(self.local)} <> {self.tcp.format(self.remote)}"
+
+    def __repr__(self):
+        return f"<tcp {self.name} {self.state}>"
+
+    # -- timers -----------------------------------------------------------------------------------
+
+    def arm(self, what, delay):
+        """Set the retransmission timer; `what` is "rto", "tlp", "reorder" or "persist"."""
+        if self.retransmission is None:
+            self.retransmission = self.tcp.timer(self, "retransmission")
+        self.pending = what
+        self.retransmission.restart(delay)
+
+    def disarm(self):
+        """Stop the retransmission timer."""
+        if self.pending is not None:
+            self.pending = None
+            self.retransmission.cancel()
+
+    def arm_life(self, delay):
+        """Set the timer of the connection's life: keepalive, FIN-WAIT-2, TIME-WAIT."""
+        if self.life is None:
+            self.life = self.tcp.timer(self, "life")
+        self.life.restart(delay)
+
+    def arm_delayed_ack(self):
+        """Set the delayed-ACK timer, unless it is running."""
+        if self.delayed_ack is None:
+            self.delayed_ack = self.tcp.timer(self, "delayed_ack")
+        if not self.delayed_ack.armed:
+            self.delayed_ack.restart(self.tcp.settings.delayed_ack)
+
+    def stop_timers(self):
+        """Stop all timers of this connection."""
+        self.pending = None
+        for timer in (self.retransmission, self.delayed_ack, self.life):
+            if timer is not None:
+                timer.cancel()

@@ -1,0 +1,130 @@
+"""The text step of segment_arrives: putting the byte stream together, and when to acknowledge it.
+
+In-order bytes go to the receive queue, early ones are kept until the gap before them is filled, and reported to the
+peer as SACK blocks (RFC 2018): the newest first, after a DSACK if something came twice (RFC 2883).
+
+ACKs (RFC 9293 section 3.8.6.3, RFC 5681 section 4.2): at once for the first segments of a connection, for every
+second full segment on the wire, for anything out of order, and for a FIN; else within `delayed_ack` seconds.
+"""
+
+from tipy.buffers import ReceiveQueue, Reassembly
+from tipy.wire.tcp import CWR, FIN
+
+_MAX_QUICK = 16                # segments acknowledged at once when a connection starts
+_MAX_BLOCKS = 4
+_ECN_CE = 3
+
+
+def receive(tcb, seg):
+    """Take the payload of `seg`, which the sequence check has let pass. True if anything new is readable."""
+    text, seq = seg.text, seg.seq
+    end = seq + len(text)
+    if tcb.ecn_ok:
+        if seg.flags & CWR:
+            tcb.ecn_echo = False
+        if seg.tos & _ECN_CE == _ECN_CE:
+            tcb.ecn_echo = tcb.ack_now = True
+    if not text:
+        return False
+    tcb.data_segs_in += seg.wire_count
+    nxt = tcb.rcv_nxt
+    if end <= nxt:                                     # all of it is old: say so
+        _duplicate(tcb, seq, end)
+        return False
+    if seq < nxt:
+        _duplicate(tcb, seq, nxt)
+        text = text[nxt - seq:]
+        seq = nxt
+    if seq > nxt:
+        _keep_early(tcb, seq, text)
+        return False
+    if tcb.rcv.current(nxt) == 0:                      # a window probe: its text is not taken
+        tcb.ack_now = True
+        return False
+    if tcb.receiveq is None:
+        tcb.receiveq = ReceiveQueue()
+    _in_order(tcb, seg, text)
+    return True
+
+
+def _in_order(tcb, seg, text):
+    queue = tcb.receiveq
+    queue.append(text)
+    nxt = tcb.rcv_nxt = tcb.rcv_nxt + len(text)
+    tcb.bytes_received += len(text)
+    early = tcb.early
+    if early is not None and early.ranges:
+        before = nxt
+        for view in early.pop_ready(nxt):
+            queue.append(view)
+            nxt += len(view)
+        tcb.rcv_nxt = nxt
+        tcb.bytes_received += nxt - before
+        tcb.sack_blocks = [block for block in tcb.sack_blocks or () if block[1] > nxt]
+        tcb.ack_now = True                             # a gap was filled, wholly or in part (RFC 5681)
+    now = tcb.now()
+    if seg.wire_mss > tcb.rcv_mss:
+        tcb.rcv_mss = min(seg.wire_mss, tcb.advertised_mss)
+    tcb.rcv.data_arrived()
+    _schedule_ack(tcb, seg, now)
+    tcb.last_received = now
+
+
+def _schedule_ack(tcb, seg, now):
+    """Data arrived in order: now, or a little later?"""
+    if tcb.quick_acks is None:
+        tcb.quick_acks = max(min(tcb.rcv.wnd // (2 * tcb.rcv_mss), _MAX_QUICK), 2)
+    elif now - tcb.last_received > tcb.rtt.rto:        # after a silence the sender is in slow start again
+        tcb.quick_acks = _MAX_QUICK
+        tcb.interactive = False
+    quick = tcb.options.quickack
+    if seg.wire_mss >= tcb.rcv_mss:
+        tcb.full_segments += seg.wire_count
+    elif tcb.rcv_nxt - tcb.last_ack_sent > tcb.rcv_mss:
+        tcb.full_segments += 2
+    if (tcb.full_segments >= 2 or tcb.ack_now or quick
+            or quick is None and tcb.quick_acks and not tcb.interactive):
+        tcb.ack_now = True
+    else:
+        tcb.ack_due = True
+        tcb.arm_delayed_ack()
+
+
+def _duplicate(tcb, left, right):
+    """Bytes that were here already."""
+    tcb.ack_now = True
+    if tcb.sack_ok and tcb.tcp.settings.dsack:
+        if tcb.dsack is not None and left <= tcb.dsack[1] and right >= tcb.dsack[0]:
+            tcb.dsack = min(left, tcb.dsack[0]), max(right, tcb.dsack[1])
+        elif tcb.dsack is None:
+            tcb.dsack = left, right
+
+
+def _keep_early(tcb, seq, text):
+    """A segment ahead of a gap: keep it, tell the peer."""
+    tcb.ack_now = True
+    if tcb.early is None:
+        tcb.early = Reassembly(tcb.tcp.settings.max_early_ranges)
+    kept = tcb.early.insert(seq, text)
+    if kept is None:
+        tcb.tcp.counters["tcp.drop_early_full"] += 1
+        return
+    left, right, duplicate = kept
+    if not tcb.sack_ok:
+        return
+    if duplicate is not None:
+        _duplicate(tcb, *duplicate)
+    blocks = [(left, right)]                           # the newest first, without those it has swallowed
+    blocks += [b for b in tcb.sack_blocks or () if b[1] < left or b[0] > right]
+    tcb.sack_blocks = blocks[:_MAX_BLOCKS]
+
+
+def note_fin(tcb, seg):
+    """The segment carries a FIN: where the stream ends. It counts once everything before it has arrived."""
+    if seg.flags & FIN and tcb.fin_at is None:
+        tcb.fin_at = seg.end - 1
+
+
+def fin_reached(tcb):
+    """True if the peer's FIN is the next thing in the stream."""
+    return tcb.fin_at is not None and tcb.rcv_nxt == tcb.fin_at and not tcb.eof

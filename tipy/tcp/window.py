@@ -1,0 +1,123 @@
+"""The receive window: how much we let the peer send (RFC 9293 section 3.8.6, RFC 7323 section 2).
+
+The window never shrinks: its right edge, once announced, stays. It opens in steps worth announcing (silly
+window avoidance) and grows with the connection: the buffer is doubled when the application has read, within
+one round trip, most of what the window allowed (dynamic right-sizing, as Linux does).
+
+As on Linux half of the buffer is window and half is for bookkeeping: rcvbuf 131072 announces 64 KB.
+"""
+
+MAX_SCALE = 14                 # RFC 7323 section 2.3
+_UNSCALED = 65535
+
+
+def scale_for(space):
+    """The window scale with which `space` bytes can be announced."""
+    return min(max(space.bit_length() - 16, 0), MAX_SCALE)          # Linux: ilog2(space) - 15
+
+
+class ReceiveWindow:
+    """What we have announced and what we may announce next. Bytes."""
+
+    __slots__ = ("space", "_cap", "scale", "wnd", "edge", "threshold", "_mss",
+                 "_measure_from", "_measure_at", "_measured")
+
+    def __init__(self, settings, options, mss):
+        fixed = options.rcvbuf
+        self.space = (fixed or settings.rcvbuf) // 2       # what the whole buffer allows
+        self._cap = self.space if fixed else max(self.space, settings.rcvbuf_max // 2)
+        if options.window_clamp:
+            self.space = min(self.space, options.window_clamp)
+            self._cap = min(self._cap, options.window_clamp)
+        self._mss = mss
+        self.scale = scale_for(max(settings.rcvbuf_max, self.space) if not fixed else
+                               max(settings.rcvbuf_max, fixed)) if settings.window_scaling else 0
+        self.wnd = 0                   # RCV.WND as last announced, counted from `edge - wnd`
+        self.edge = 0                  # the right edge announced: nothing beyond it is accepted
+        space = self.space if settings.window_scaling else min(self.space, _UNSCALED)
+        self.threshold = space // mss * mss if space > mss else space
+        self._measure_from = None
+        self._measure_at = 0.0
+        self._measured = self.threshold
+
+    def resize(self, rcvbuf):
+        """SO_RCVBUF was set: from now on no automatic growth."""
+        self.space = self._cap = rcvbuf // 2
+        self.threshold = min(max(self.threshold, self.space), self.space)
+
+    def clamp(self, limit):
+        """TCP_WINDOW_CLAMP was set."""
+        self.space, self._cap = min(self.space, limit), min(self._cap, limit)
+        self.threshold = min(self.threshold, limit)
+
+    def initial(self, rcv_nxt):
+        """The window field of our SYN (never scaled); the window starts at `rcv_nxt`."""
+        self.wnd = min(self.threshold, _UNSCALED)
+        self.edge = rcv_nxt + self.wnd
+        return self.wnd
+
+    def no_scaling(self):
+        """The peer does not scale windows, so neither do we."""
+        self.scale = 0
+        self.space = min(self.space, _UNSCALED)
+        self._cap = min(self._cap, _UNSCALED)
+        self.threshold = min(self.threshold, self.space)
+
+    def current(self, rcv_nxt):
+        """RCV.WND now: from rcv_nxt to the announced edge; never negative."""
+        return max(self.edge - rcv_nxt, 0)
+
+    def offer(self, rcv_nxt, queued, rcv_mss):
+        """What could be announced now with `queued` bytes unread, shrinking or not."""
+        free = min(self.space - queued, self.threshold)
+        if free < min(rcv_mss, self.space):
+            return 0
+        if self.scale:
+            step = 1 << self.scale
+            return (free + step - 1) & -step
+        if free < self.space >> 1:
+            return free // rcv_mss * rcv_mss or free
+        return free
+
+    def announce(self, rcv_nxt, queued, rcv_mss):
+        """Choose the window to announce in a segment that acknowledges rcv_nxt; the 16-bit field."""
+        window = self.offer(rcv_nxt, queued, rcv_mss)
+        current = max(self.edge - rcv_nxt, 0)
+        if window < current:
+            step = 1 << self.scale
+            window = (current + step - 1) & -step
+        window = min(window, _UNSCALED << self.scale)
+        self.wnd = window
+        self.edge = rcv_nxt + window
+        return window >> self.scale
+
+    def worth_telling(self, rcv_nxt, queued, rcv_mss):
+        """The user has read: is the window now so much wider that the peer should hear of it?"""
+        current = max(self.edge - rcv_nxt, 0)
+        if 2 * current > self.space:
+            return False
+        window = self.offer(rcv_nxt, queued, rcv_mss)
+        return window > current and (window >= 2 * current if current >= 2 * rcv_mss
+                                     else window - current >= min(rcv_mss, self.space // 2))
+
+    def data_arrived(self):
+        """An in-order segment came: open up towards what the buffer allows."""
+        if self.threshold < self.space:
+            self.threshold = min(self.threshold + 2 * self._mss, self.space)
+
+    def user_read(self, read_up_to, now, rtt):
+        """The user has consumed the stream up to `read_up_to`: grow if one round trip's worth filled the window."""
+        if self._measure_from is None:
+            self._measure_from, self._measure_at = read_up_to, now
+            return
+        if now - self._measure_at < rtt or rtt <= 0:
+            return
+        copied = read_up_to - self._measure_from
+        if copied > self._measured:
+            if self.space < self._cap:
+                wanted = 2 * copied + 16 * self._mss
+                wanted += 2 * (wanted * (copied - self._measured) // self._measured)
+                self.space = min(max(self.space, wanted), self._cap)
+                self.threshold = max(self.threshold, min(self.space, wanted))
+            self._measured = copied
+        self._measure_from, self._measure_at = read_up_to, now
