@@ -5,8 +5,11 @@ from collections import Counter
 
 from tipy.address import BROADCAST_MAC, parse_ip, parse_mac
 from tipy.checksum import checksum, pseudo_header, residue_of
+from tipy.clock import RealClock
+from tipy.gate import Gate
 from tipy.lab import STACK
 from tipy.link import Offload
+from tipy.timers import Timers
 from tipy.wire.arp import REPLY, REQUEST, ArpPacket
 from tipy.wire.ethernet import TYPE_ARP, TYPE_IPV4, EthernetHeader
 from tipy.wire.ipv4 import PROTOCOL_TCP, PROTOCOL_UDP, IPv4Header
@@ -23,6 +26,7 @@ class BareHost:
         self.mac = mac
         self.counters = Counter()
         self.failures = []
+        self.gate = Gate(clock := RealClock(), Timers(clock))
         self.link = link
         link.open()
         link.attach(self)
@@ -33,12 +37,14 @@ class BareHost:
     def send_arp(self, operation, target_mac, target_ip):
         packet = ArpPacket(operation, self.mac, IP, target_mac, target_ip)
         to = BROADCAST_MAC if operation == REQUEST else target_mac
-        self.link.send([EthernetHeader(to, self.mac, TYPE_ARP).pack() + packet.pack()])
+        with self.gate:
+            self.link.send([EthernetHeader(to, self.mac, TYPE_ARP).pack() + packet.pack()])
 
     def send_ipv4(self, to_mac, src, dst, protocol, parts, offload=None):
         length = 20 + sum(map(len, parts))
         header = IPv4Header(total_length=length, protocol=protocol, src=src, dst=dst).pack()
-        self.link.send([EthernetHeader(to_mac, self.mac, TYPE_IPV4).pack() + header, *parts], offload)
+        with self.gate:
+            self.link.send([EthernetHeader(to_mac, self.mac, TYPE_IPV4).pack() + header, *parts], offload)
 
     def until(self, wanted):
         """The first arriving (frame, checked, gso_size) for which wanted(frame); ARP requests are

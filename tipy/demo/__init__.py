@@ -17,7 +17,10 @@ from tipy.demo.screen import Screen
 from tipy.demo.steps import STEPS, NotHere, Stage, Unproven
 from tipy.demo.watch import Watch
 from tipy.lab import HOST, OTHER, PREFIX_LENGTH, RUNGS, STACK, Lab
+from tipy.lab.network import HOST_MAC, OTHER_MAC
 from tipy.link.pcap import CaptureLink, PcapngWriter
+from tipy.settings import Settings
+from tipy.stack import Stack
 
 _INTERRUPTED = 130
 _PLACES = {
@@ -66,22 +69,22 @@ def _stage(screen, lab, path, writer, cleanup):
     stack = _stack(watch, STACK, cleanup)
     ours = StackPlayer("tipy", STACK, stack)
     if lab.rung == "memory":
-        kernel, other = (StackPlayer(f"the {rank} tipy stack (in memory)", address,
-                                     _stack(lab.link(), address, cleanup, acd=False, running=True))
-                         for rank, address in (("second", HOST), ("third", OTHER)))
+        kernel = StackPlayer("the second tipy stack (in memory)", HOST,
+                             _stack(lab.link(), HOST, cleanup, mac=HOST_MAC, acd=False))
+        other = StackPlayer("the third tipy stack (in memory)", OTHER,
+                            _stack(lab.link(), OTHER, cleanup, mac=OTHER_MAC, acd=False))
+        kernel.stack.start()
+        other.stack.start()
     else:
         kernel = KernelPlayer("the kernel", HOST, lab.kernel)
         other = KernelPlayer("the host on the second bridge port", OTHER, lab.other)
     return Stage(screen, watch, stack, ours, kernel, other, path, writer)
 
 
-def _stack(link, address, cleanup, running=False, **settings):
+def _stack(link, address, cleanup, **settings):
     """A stack that knows nothing of the user's environment and config.py."""
-    from tipy.stack import Stack
-    stack = Stack(link=link, address=f"{address}/{PREFIX_LENGTH}", **settings)
+    stack = Stack(link=link, address=f"{address}/{PREFIX_LENGTH}", settings=Settings(), **settings)
     cleanup.callback(stack.stop)
-    if running:
-        stack.start()
     return stack
 
 

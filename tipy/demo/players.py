@@ -33,11 +33,11 @@ class StackPlayer:
     def __init__(self, name, address, stack):
         self.name = name
         self.address = address
-        self._stack = stack
+        self.stack = stack
 
     def start(self, program, *args):
         """Run program(socket, *args) on the stack, without waiting: a job."""
-        return _ThreadJob(program, (self._stack.socket, *args))
+        return _ThreadJob(program, (self.stack.socket, *args))
 
     def play(self, program, *args):
         """Run program(socket, *args) on the stack: its result."""

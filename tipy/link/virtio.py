@@ -128,7 +128,11 @@ class VirtioLink(Link):
             return
         self._failing = True
         failed = getattr(self.host, "link_failed", None)
-        if failed is not None:
+        if failed is None:
+            return
+        if self.host.gate.held():                    # found by send: nothing climbs inside a descent
+            self.host.gate.after(failed, self._explain(error))
+        else:
             failed(self._explain(error))
 
     def _count(self, name):
