@@ -90,5 +90,9 @@ class Ethernet:
         if offload is None or not offload.gso_size:
             if sum(map(len, parts)) > self.link.mtu:
                 raise os_error(errno.EMSGSIZE)
+        self.transmit(dst_mac, ethertype, parts, offload)
+
+    def transmit(self, dst_mac, ethertype, parts, offload=None):
+        """`send` for IP, which has made sure that the packet fits."""
         self.counters["ethernet.out"] += 1
         self.link.send([STRUCT.pack(dst_mac, self.mac, ethertype), *parts], offload)

@@ -106,12 +106,14 @@ class Icmp:
         if packet.to_group:
             self._counters["icmp.drop_echo_group"] += 1
             return
-        reply = header._replace(type=wire.ECHO_REPLY, code=0, checksum=update(
-            header.checksum, wire.ECHO << 8 | header.code, wire.ECHO_REPLY << 8))
+        data = packet.frame[packet.start + wire.HEADER_LENGTH:packet.end]
+        field = update(header.checksum, wire.ECHO << 8 | header.code, wire.ECHO_REPLY << 8)
+        if field == 0 and not header.rest and not any(data):
+            field = 0xFFFF                               # nothing but zeros: only this zero verifies
+        reply = wire.IcmpHeader(wire.ECHO_REPLY, 0, field, header.rest)
         options = b""
         if packet.options:
             options = echo_options(bytes(packet.options), packet.dst, int(self._clock.now() * 1000))
-        data = packet.frame[packet.start + wire.HEADER_LENGTH:packet.end]
         self._counters["icmp.echo_replies"] += 1
         self._send(packet.src, packet.dst, [reply.pack(), data], packet.tos, options)
 

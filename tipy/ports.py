@@ -98,9 +98,9 @@ class PortTable:
         return port
 
     def inherit(self, owner, ip, parent):
-        """`owner`, a connection accepted by `parent`, stands on the parent's port with address `ip`."""
+        """`owner`, a connection made by `parent` (a listener), stands on its port too, with address `ip`."""
         above = self._owners[parent]
-        self._add(owner, _Binding(ip, above.port, above.reuse_address, above.reuse_port))
+        self._add(owner, _Binding(ip, above.port, above.reuse_address, above.reuse_port, above.shared))
 
     def listen(self, owner):
         """`owner` is going to listen: check again, for two may have shared the port until now.

@@ -162,6 +162,14 @@ def test_connections_never_share_a_port_that_was_bound():
     assert ports.connect("b", ONE, lambda port: False) == 5001
 
 
+def test_what_stands_on_a_shared_port_shares_it_too():
+    ports = table(5000, 5000)
+    ports.connect("key", ONE, lambda port: False)
+    ports.inherit("connection", ONE, "key")
+    ports.release("key")
+    assert ports.connect("other", ONE, lambda port: False) == 5000
+
+
 def test_a_full_table_still_finds_the_last_port():
     ports = table()
     for number in range(32768, 61000):

@@ -53,7 +53,7 @@ class EthernetInterface:
         """Send one packet, a list of buffers that begins with the IP header."""
         mac = path.mac or self.arp.lookup(path.next_hop)
         if mac is not None:
-            self.ethernet.send(mac, TYPE_IPV4, packet, offload)
+            self.ethernet.transmit(mac, TYPE_IPV4, packet, offload)
         else:
             self.arp.hold(path.next_hop, TYPE_IPV4, [(packet, offload)], self._unresolved)
 
@@ -62,7 +62,7 @@ class EthernetInterface:
         mac = path.mac or self.arp.lookup(path.next_hop)
         if mac is not None:
             for packet in packets:
-                self.ethernet.send(mac, TYPE_IPV4, packet)
+                self.ethernet.transmit(mac, TYPE_IPV4, packet)
         else:
             self.arp.hold(path.next_hop, TYPE_IPV4, [(packet, None) for packet in packets], self._unresolved)
 
