@@ -154,7 +154,8 @@ class Stack:
 
     def _address_usable(self):
         self.ipv4.add_address(self.interface, self.address, self.network)
-        if self.gateway is not None and self.gateway in self.network and self.gateway != self.address:
+        if self.gateway is not None and self.gateway != self.address and (
+                self.gateway in self.network or self.network.length == 32):    # a /32 has no other way out
             self.ipv4.add_gateway(self.interface, self.gateway)
 
     def stop(self):

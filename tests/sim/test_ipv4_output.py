@@ -92,6 +92,11 @@ def test_df_forbids_fragments():
     assert len(send(host, bytes(1480), df=True)) == 1
 
 
+@pytest.mark.parametrize("mtu", [0, 19, 20, 27])
+def test_an_mtu_without_room_is_an_error_not_a_loop(mtu):
+    refused(errno.EMSGSIZE, send, ready(mtu=mtu), bytes(100))
+
+
 def test_nothing_exceeds_65535_bytes():
     host = ready()
     refused(errno.EMSGSIZE, send, host, bytes(65516))

@@ -114,7 +114,10 @@ class Output:
         offset = 0
         while offset < len(payload):
             header_length = HEADER_LENGTH + len(header.options)
-            piece = payload[offset:offset + (mtu - header_length & ~7)]
+            room = mtu - header_length & ~7
+            if room < 8:
+                raise os_error(errno.EMSGSIZE)           # a link that is no IP link (RFC 791: at least 68)
+            piece = payload[offset:offset + room]
             more = offset + len(piece) < len(payload)
             head = header._replace(total_length=header_length + len(piece), mf=more, offset=offset)
             fragments.append([head.pack(), piece])
