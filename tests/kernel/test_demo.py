@@ -15,6 +15,7 @@ from tipy.lab import Lab
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+USERS_OWN = {"TIPY_ADDRESS": "10.9.9.9/8", "TIPY_MTU": "576"}     # which the demo ignores
 HANG = 120                                # seconds; only a hang takes that long
 NOT_RIGHT = ("_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0 || "
              "udp.checksum.status == 0 || icmp.checksum.status == 0")
@@ -51,13 +52,16 @@ def finished(request, tmp_path_factory):
     except OSError as error:
         pytest.skip(f"no lab on the rung {request.param!r} here: {error}")
     path = tmp_path_factory.mktemp("demo") / "shown.pcapng"
-    return request.param, run_demo("--rung", request.param, "--output", str(path), cwd=path.parent), path
+    (path.parent / "config.py").write_text("# tipy config\nIP_ADDRESS = 'nonsense'\n")
+    process = run_demo("--rung", request.param, "--output", path.name, cwd=path.parent, **USERS_OWN)
+    return request.param, process, path
 
 
-def test_every_step_is_verified(finished):
-    _, process, _ = finished
+def test_every_step_is_verified_whatever_the_user_has_set(finished):
+    rung, process, _ = finished
     assert process.returncode == 0, process.stdout + process.stderr
-    assert re.findall(r"^(\d)\. (.*?):", process.stdout, re.M) == [(str(n), "ok") for n in range(1, 8)]
+    verdict = "ok (in memory)" if rung == "memory" else "ok"
+    assert re.findall(r"^(\d)\. (.*?):", process.stdout, re.M) == [(str(n), verdict) for n in range(1, 8)]
     assert process.stdout.rstrip().endswith("Every step was verified.")
 
 
@@ -72,13 +76,13 @@ def test_each_step_shows_its_packets(finished):
 
 def test_memory_rung_says_who_plays_the_kernel(finished):
     rung, process, _ = finished
-    assert ("tipy stack (in memory)" in process.stdout) == (rung == "memory")
+    assert ("a second tipy stack" in process.stdout) == (rung == "memory")
 
 
 def test_capture_is_where_it_was_asked_for(finished):
     _, process, path = finished
     assert path.stat().st_size > 4 * 16_000_000 and str(path) in process.stdout
-    assert sorted(os.listdir(path.parent)) == [path.name]
+    assert sorted(os.listdir(path.parent)) == ["config.py", path.name]
 
 
 def test_capture_has_nothing_malformed_for_tshark(finished):
@@ -93,18 +97,39 @@ def test_capture_has_nothing_malformed_for_tshark(finished):
     assert wrong.stdout == ""
 
 
-def test_environment_and_config_of_the_user_are_ignored(tmp_path):
-    (tmp_path / "config.py").write_text("# tipy config\nIP_ADDRESS = 'nonsense'\n")
-    process = run_demo("--rung", "memory", cwd=tmp_path, TIPY_ADDRESS="10.9.9.9/8", TIPY_MTU="576")
-    assert process.returncode == 0, process.stdout + process.stderr
-    assert (tmp_path / "demo.pcapng").exists()
-
-
 def test_capture_that_cannot_be_written_is_one_sentence(tmp_path):
     process = run_demo("--rung", "memory", "--output", str(tmp_path / "no" / "such.pcapng"), cwd=tmp_path)
     assert process.returncode == 1
     assert process.stdout.splitlines()[-1].startswith("the demo cannot run: ")
     assert "Traceback" not in process.stdout + process.stderr
+
+
+def test_terminal_gets_a_progress_bar(tmp_path):
+    master, slave = os.openpty()
+    process = subprocess.Popen(command("--rung", "memory"), cwd=tmp_path, env=ENVIRONMENT, stdout=slave,
+                               stdin=subprocess.DEVNULL)
+    os.close(slave)
+    seen = b""
+    try:
+        while data := os.read(master, 65536):
+            seen += data
+    except OSError:                       # EIO: the other end is closed
+        pass
+    finally:
+        os.close(master)
+    assert process.wait(HANG) == 0
+    assert b"#....." in seen and seen.isascii()
+    assert (tmp_path / "demo.pcapng").exists()
+
+
+def test_reader_that_goes_away_is_no_traceback(tmp_path):
+    process = subprocess.Popen(command("--rung", "memory"), cwd=tmp_path, env=ENVIRONMENT, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(HANG) == 1
+    assert process.stderr.read() == ""
+    process.stderr.close()
 
 
 def test_unwritable_directory_means_a_temporary_one(monkeypatch):

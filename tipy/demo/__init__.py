@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 
+from tipy import log
 from tipy.demo.players import KernelPlayer, StackPlayer
 from tipy.demo.screen import Screen
 from tipy.demo.steps import STEPS, NotHere, Stage, Unproven
@@ -34,11 +35,15 @@ def main(argv=None):
     """Run the demo with these command-line arguments; returns the exit status."""
     options = _parser().parse_args(argv)
     screen = Screen(sys.stdout)
+    log.choose(())                     # the screen tells the story
     try:
         return _run(screen, options)
     except KeyboardInterrupt:
         screen.line("interrupted; everything is cleaned up")
         return _INTERRUPTED
+    except BrokenPipeError:            # nobody reads any more; spare the interpreter's last flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         screen.line(f"the demo cannot run: {error.strerror or error}")
         return 1
@@ -69,16 +74,17 @@ def _stage(screen, lab, path, writer, cleanup):
     stack = _stack(watch, STACK, cleanup)
     ours = StackPlayer("tipy", STACK, stack)
     if lab.rung == "memory":
-        kernel = StackPlayer("the second tipy stack (in memory)", HOST,
+        kernel = StackPlayer("a second tipy stack", HOST,
                              _stack(lab.link(), HOST, cleanup, mac=HOST_MAC, acd=False))
-        other = StackPlayer("the third tipy stack (in memory)", OTHER,
+        other = StackPlayer("a third tipy stack", OTHER,
                             _stack(lab.link(), OTHER, cleanup, mac=OTHER_MAC, acd=False))
         kernel.stack.start()
         other.stack.start()
     else:
         kernel = KernelPlayer("the kernel", HOST, lab.kernel)
         other = KernelPlayer("the host on the second bridge port", OTHER, lab.other)
-    return Stage(screen, watch, stack, ours, kernel, other, path, writer)
+    note = " (in memory)" if lab.rung == "memory" else ""
+    return Stage(screen, watch, stack, ours, kernel, other, path, writer, note)
 
 
 def _stack(link, address, cleanup, **settings):
@@ -99,7 +105,7 @@ def _perform(stage):
         except Exception as error:
             failures += 1
             verdict, text = False, f"{_title(step)}: {_sentence(error)}"
-        stage.screen.step(number, verdict, text, stage.take_packets())
+        stage.screen.step(number, verdict, text, stage.take_packets(), stage.note)
         if stage.stack.status != "running" and step is not STEPS[-1]:
             stage.screen.line(f"the stack does not run ({stage.stack.status}): the other steps are pointless")
             return 1

@@ -27,9 +27,9 @@ class Screen:
         self._out.write(text.encode(encoding, "replace").decode(encoding) + "\n")
         self._out.flush()
 
-    def step(self, number, verdict, text, packets=()):
+    def step(self, number, verdict, text, packets=(), note=""):
         """The line of a step: verdict True (verified), False (failed) or None (cannot run here)."""
-        self.line(f"{number}. {MARKS[verdict]}: {text}")
+        self.line(f"{number}. {MARKS[verdict]}{note}: {text}")
         for packet in packets:
             self.line(f"      {packet}")
 

@@ -27,9 +27,9 @@ class NotHere(Exception):
 
 class Stage:
     """What the steps work with: the players (`ours`, `kernel`, `other`), the stack under demonstration, the
-    watch on its link, the screen, and the capture's path and writer."""
+    watch on its link, the screen, the capture's path and writer, and a note that goes into every line."""
 
-    def __init__(self, screen, watch, stack, ours, kernel, other, path, writer):
+    def __init__(self, screen, watch, stack, ours, kernel, other, path, writer, note=""):
         self.screen = screen
         self.watch = watch
         self.stack = stack
@@ -38,6 +38,7 @@ class Stage:
         self.other = other
         self.path = path
         self.writer = writer
+        self.note = note
         self.packets = []
 
     def exchange(self, room=4):
@@ -65,7 +66,7 @@ def address_detection(stage):
         raise Unproven("no ARP probe was sent")
     if seconds > START_LIMIT:
         raise Unproven(f"the address took {seconds:.2f} s to become usable")
-    return f"{stage.ours.address} probed, announced (RFC 5227) and usable after {seconds:.2f} s"
+    return f"{stage.ours.address} probed and announced by ARP (RFC 5227), usable after {seconds:.2f} s"
 
 
 def pings(stage):
@@ -85,16 +86,15 @@ def pings(stage):
 
 def udp_echo(stage):
     """UDP echo both ways."""
-    total = 0
     for client, server in ((stage.kernel, stage.ours), (stage.ours, stage.kernel)):
         stage.exchange(room=4)
         address = server.address, UDP_PORT
         with server.start(programs.udp_echo_server, address, len(UDP_SIZES)) as serving:
             serving.next()
-            total += client.play(programs.udp_echo_client, address, UDP_SIZES)
+            client.play(programs.udp_echo_client, address, UDP_SIZES)
             serving.result()
-    return (f"UDP echo both ways, {2 * len(UDP_SIZES)} datagrams of {UDP_SIZES[0]} to {UDP_SIZES[-1]} bytes, "
-            f"{total} bytes compared")
+    return (f"UDP echo both ways with {stage.kernel.name}, {2 * len(UDP_SIZES)} datagrams of {UDP_SIZES[0]} "
+            f"to {UDP_SIZES[-1]} bytes, all compared")
 
 
 def http_with_kernel(stage):
@@ -110,8 +110,8 @@ def http_with_other(stage):
 def _http_both_ways(stage, partner):
     from_us = _http(stage, partner, stage.ours)
     to_us = _http(stage, stage.ours, partner)
-    return (f"HTTP, {FILE_SIZE // 1000000} MB each way: {partner.name} ({partner.address}) fetches from tipy "
-            f"at {from_us:.0f} MB/s, tipy fetches from it at {to_us:.0f} MB/s, SHA-256 equal")
+    return (f"HTTP, {FILE_SIZE // 1000000} MB: {partner.name} fetches from tipy at {from_us:.0f} MB/s, tipy "
+            f"from it at {to_us:.0f} MB/s, SHA-256 equal")
 
 
 def _http(stage, client, server):
@@ -149,7 +149,7 @@ def refusals(stage):
         stage.exchange(room=2)
         outcome = client.play(programs.try_to_connect, (server.address, CLOSED_PORT))
         _expect(outcome, "ConnectionRefusedError", errno.ECONNREFUSED, REFUSAL_LIMIT)
-    said.append("a closed port is ConnectionRefusedError both ways")
+    said.append(f"a closed port is ConnectionRefusedError, at {stage.kernel.name} and at tipy")
     stage.exchange(room=4)
     outcome = stage.ours.play(programs.try_to_connect, (SILENT, CLOSED_PORT))
     _expect(outcome, "OSError", errno.EHOSTUNREACH, SILENCE_LIMIT)

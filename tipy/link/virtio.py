@@ -53,7 +53,8 @@ class VirtioLink(Link):
     """A link that is a non-blocking file descriptor, one read or write per frame.
 
     Subclasses open it (`_fd`), say whether the header is on (`_skip`, 10 or 0), and turn an errno into the
-    sentence for it (`_explain`). If the device goes away under way, `host.link_failed(error)` is called once.
+    sentence for it (`_explain`). If the device goes away under way, the reader gets that as an exception, and
+    a sender has `host.link_failed(error)` called, once.
     """
 
     name = ""
@@ -89,7 +90,10 @@ class VirtioLink(Link):
             self._failing = False
 
     def receive_batch(self):
-        """Up to 64 frames that are there already, as (memoryview, checked, gso_size)."""
+        """Up to 64 frames that are there already, as (memoryview, checked, gso_size).
+
+        SetupError, in one sentence, if the device is gone: it will not come back.
+        """
         batch = []
         fd, skip = self._fd, self._skip
         if fd is None:
@@ -106,7 +110,8 @@ class VirtioLink(Link):
         except BlockingIOError:
             pass
         except OSError as error:
-            self._fail(error)
+            if not batch:                            # else the next read says it again
+                raise self._explain(error) from None
         return batch
 
     # -- when it does not work --------------------------------------------------------------------
