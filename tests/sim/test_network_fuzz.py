@@ -37,8 +37,8 @@ def mutated(rng, frame):
     """Some bytes changed, a cut, an extension; half of the time the IP checksum made right again."""
     frame = bytearray(frame)
     for _ in range(rng.choice([1, 1, 2, 5, 20])):
-        frame[rng.randrange(6, len(frame))] = rng.choice([0, 1, 2, 7, 0x44, 0x45, 0x4F, 0x7F, 0x80, 0x83, 0xFF,
-                                                          rng.randrange(256)])
+        values = [0, 1, 2, 7, 0x44, 0x45, 0x4F, 0x7F, 0x80, 0x83, 0xFF, rng.randrange(256)]
+        frame[rng.randrange(6, len(frame))] = rng.choice(values)
     choice = rng.random()
     if choice < 0.2:
         del frame[rng.randrange(len(frame)):]

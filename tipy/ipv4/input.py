@@ -9,9 +9,9 @@ The payload is cut at the header's total length: padding is no part of a packet.
 
 from struct import error as struct_error
 
+import tipy.ipv4.options as ip_options
 from tipy.address import format_ip
 from tipy.errors import PacketError
-from tipy.ipv4 import options as ip_options
 from tipy.ipv4.addresses import HOST, NOBODY
 from tipy.log import channel
 from tipy.wire.icmp import PARAMETER_PROBLEM

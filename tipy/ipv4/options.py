@@ -21,6 +21,7 @@ LOOSE_SOURCE_ROUTE = 131
 STRICT_SOURCE_ROUTE = 137
 MAX_LENGTH = 40
 
+_NOT_UT = 0x80000000           # marks a time that does not count from midnight UT
 _COPIED = 0x80                 # kinds with this bit go into every fragment
 _TIME_ONLY, _TIME_AND_ADDRESS, _PRESPECIFIED = 0, 1, 3
 
@@ -109,7 +110,7 @@ def _stamp(option, own, milliseconds):
         if option[3] < 0xF0:
             option[3] += 0x10                        # one more that found no room
         return
-    time = (milliseconds % 86_400_000).to_bytes(4, "big")
+    time = (milliseconds & 0x7FFFFFFF | _NOT_UT).to_bytes(4, "big")
     if flag == _PRESPECIFIED and option[slot:slot + 4] != own:
         return
     option[slot:slot + size] = time if flag == _TIME_ONLY else own + time

@@ -14,8 +14,8 @@ A super-packet (offload.gso_size > 0) is cut by the link, never here.
 import errno
 from hashlib import blake2b
 
+import tipy.ipv4.options as ip_options
 from tipy.errors import os_error
-from tipy.ipv4 import options as ip_options
 from tipy.ipv4.path import MAX_PACKET
 from tipy.wire.ipv4 import DF, HEADER_LENGTH, MF, STRUCT, IPv4Header
 
