@@ -87,7 +87,8 @@ def negotiate(tcb, seg):
         tcb.ts_recent_age = tcb.now()
     else:
         tcb.ts_ok = False
-    if settings.window_scaling and options.window_scale is not None:
+    tcb.wscale_ok = bool(settings.window_scaling) and options.window_scale is not None
+    if tcb.wscale_ok:
         tcb.snd_wscale = min(options.window_scale, 14)
     else:
         tcb.snd_wscale = 0
@@ -165,6 +166,8 @@ def sequence_step(tcb, seg):
     seq, end = seg.seq, seg.end - (seg.flags & FIN)    # a bare FIN needs no window
     if seq == nxt and end <= edge:
         return True
+    if seg.flags & RST and seq >= edge and seq != nxt:
+        return False                                   # RFC 5961: outside the window, however slightly
     if end >= tcb.last_ack_sent and seq <= edge:
         if end <= edge or tcb.receiveq is None or not tcb.receiveq.length:
             return True

@@ -266,10 +266,12 @@ def send_syn(tcb):
             flags |= ECE
     elif settings.ecn == 1 and first:
         flags |= ECE | CWR
+    active = tcb.listener is None          # we offer what we can do; a SYN,ACK repeats what both can
+    stamped = settings.timestamps if active else tcb.ts_ok
     options = TcpOptions(mss=tcb.advertised_mss,
-                         window_scale=tcb.rcv.scale if tcb.snd_wscale is not None and settings.window_scaling else None,
-                         sack_permitted=tcb.sack_ok,
-                         timestamp=(timestamp(tcb), tcb.ts_recent) if tcb.ts_ok else None)
+                         window_scale=tcb.rcv.offered if (settings.window_scaling if active else tcb.wscale_ok) else None,
+                         sack_permitted=bool(settings.sack) if active else tcb.sack_ok,
+                         timestamp=(timestamp(tcb), tcb.ts_recent) if stamped else None)
     tcb.snd_nxt = tcb.iss + 1
     transmit(tcb, tcb.iss, flags, [], 0, 0, options=pack_options(options, True))
 

@@ -31,7 +31,7 @@ class Tcb:
         # receive sequence space (figure 4)
         "rcv_nxt", "irs", "rcv_up", "rcv", "receiveq", "early", "sack_blocks", "dsack", "eof", "rcv_shut", "urgent",
         # options negotiated
-        "sack_ok", "ts_ok", "ts_offset", "ts_recent", "ts_recent_age", "ecn_ok", "ecn_echo", "ecn_cwr",
+        "sack_ok", "wscale_ok", "ts_ok", "ts_offset", "ts_recent", "ts_recent_age", "ecn_ok", "ecn_echo", "ecn_cwr",
         # acknowledging
         "ack_now", "ack_due", "last_ack_sent", "quick_acks", "interactive", "last_received", "last_sent", "rcv_mss",
         "full_segments",
@@ -67,6 +67,7 @@ class Tcb:
         self.rcv_nxt = self.irs = self.rcv_up = 0
         self.rcv = ReceiveWindow(settings, options, self.advertised_mss)
         self.sack_ok = bool(settings.sack)
+        self.wscale_ok = False
         self.ts_ok = bool(settings.timestamps)
         self.ts_offset = tcp.numbers.timestamp_offset(local, remote) if self.ts_ok else 0
         self.ts_recent, self.ts_recent_age = 0, 0.0

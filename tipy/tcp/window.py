@@ -19,7 +19,7 @@ def scale_for(space):
 class ReceiveWindow:
     """What we have announced and what we may announce next. Bytes."""
 
-    __slots__ = ("space", "_cap", "scale", "wnd", "edge", "threshold", "_mss",
+    __slots__ = ("space", "_cap", "scale", "offered", "wnd", "edge", "threshold", "_mss",
                  "_measure_from", "_measure_at", "_measured")
 
     def __init__(self, settings, options, mss):
@@ -32,6 +32,7 @@ class ReceiveWindow:
         self._mss = mss
         self.scale = scale_for(max(settings.rcvbuf_max, self.space) if not fixed else
                                max(settings.rcvbuf_max, fixed)) if settings.window_scaling else 0
+        self.offered = self.scale      # what our SYN says, whatever the peer's says
         self.wnd = 0                   # RCV.WND as last announced, counted from `edge - wnd`
         self.edge = 0                  # the right edge announced: nothing beyond it is accepted
         space = self.space if settings.window_scaling else min(self.space, _UNSCALED)
