@@ -6,8 +6,9 @@ changes fields and then asks `output` to decide what to send.
 
 import errno
 
+from tipy.buffers import SendQueue
 from tipy.errors import os_error
-from tipy.tcp import cwnd_validation, info
+from tipy.tcp import cwnd_validation, info, urgent
 from tipy.tcp.output import output
 from tipy.tcp.states import CAN_SEND, State
 from tipy.tcp.tcb import Tcb
@@ -69,8 +70,10 @@ class Connection(Tcb):
     def readable(self):
         """A read would not block: enough data, the end of the stream, or an error."""
         queue = self.receiveq
-        if queue is not None and queue.length and queue.length >= min(self.options.rcvlowat, self.rcv.space):
-            return True
+        if queue is not None and queue.length:
+            unread = queue.length if self.urgent is None else queue.length - urgent.hidden(self)
+            if unread and unread >= min(self.options.rcvlowat, self.rcv.space):
+                return True
         return self.eof or self.rcv_shut or bool(self.error) or self.state is State.CLOSED
 
     @property
@@ -97,6 +100,8 @@ class Connection(Tcb):
         if queue is None or not queue.length:
             self._nothing_to_read()
             return b""
+        if self.urgent is not None:
+            count = urgent.before_read(self, count)
         data = queue.read(count, peek)
         if not peek:
             self._after_read()
@@ -108,6 +113,8 @@ class Connection(Tcb):
         if queue is None or not queue.length:
             self._nothing_to_read()
             return 0
+        if self.urgent is not None:
+            buffer = buffer[:urgent.before_read(self, len(buffer))]
         count = queue.read_into(buffer, peek)
         if not peek:
             self._after_read()
@@ -119,9 +126,15 @@ class Connection(Tcb):
         if queue is None or not queue.length:
             self._nothing_to_read()
             return 0
+        if self.urgent is not None:
+            count = urgent.before_read(self, count)
         count = queue.discard(count)
         self._after_read()
         return count
+
+    def read_urgent(self, peek=False):
+        """The urgent byte (MSG_OOB); see urgent.py for the errors."""
+        return urgent.read(self, peek)
 
     def _nothing_to_read(self):
         if self.error:
@@ -158,7 +171,6 @@ class Connection(Tcb):
             return 0
         queue = self.sendq
         if queue is None:
-            from tipy.buffers import SendQueue
             queue = self.sendq = SendQueue(self.iss + 1)
             self.push_marks = []
         if not self.packets_out:
@@ -172,11 +184,9 @@ class Connection(Tcb):
 
     def write_urgent(self, view):
         """Like `write`; the last byte is urgent (MSG_OOB)."""
-        count = self.write(view)
-        if count and count == len(view):
-            self.snd_up = self.sendq.end
-            output(self)
-        return count
+        if self.sendq is not None or self.room:
+            self.snd_up = self.snd_end + min(len(view), self.room)
+        return self.write(view)
 
     def _cannot_send(self):
         if self.error:

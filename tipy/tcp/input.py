@@ -14,7 +14,7 @@ Then `output` sends what has become due. Left out of the RFC: precedence and sec
 
 import errno
 
-from tipy.tcp import ack, text
+from tipy.tcp import ack, text, urgent
 from tipy.tcp.challenge import challenge
 from tipy.tcp.output import output, send_ack, send_syn
 from tipy.tcp.seq import MASK
@@ -307,7 +307,10 @@ def _after_ack(tcb):
 def urg_step(tcb, seg):
     """Sixth check: the urgent pointer, which points behind the urgent byte's place (RFC 6093)."""
     if seg.flags & URG and seg.up and tcb.state in CAN_RECEIVE:
-        tcb.tcp.urgent_arrived(tcb, seg.seq + seg.up)
+        if urgent.announced(tcb, seg.seq + seg.up):
+            tcb.tcp.gate.notify(tcb)
+    if tcb.urgent is not None and seg.text and urgent.pick(tcb, seg):
+        tcb.tcp.gate.notify(tcb)
     return True
 
 

@@ -377,10 +377,6 @@ class Tcp:
             self.counters["tcp.black_hole_suspected"] += 1
             self._packet_too_big(tcb, max(1024 + 40 + tcb.option_bytes, 1064))
 
-    def urgent_arrived(self, tcb, up):
-        """The peer's urgent pointer: `up` is the sequence number after the urgent byte (RFC 6093)."""
-        tcb.rcv_up = max(tcb.rcv_up, up)
-
     @staticmethod
     def format(address):
         """(ip, port) readable."""
