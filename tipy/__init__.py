@@ -13,8 +13,11 @@ import sys
 __version__ = "2.0.0"
 
 if sys.version_info < (3, 11):
-    raise ImportError("tipy %s needs Python 3.11 or newer; this is Python %d.%d"
-                      % (__version__, sys.version_info[0], sys.version_info[1]))
+    _sentence = ("tipy %s needs Python 3.11 or newer; this is Python %d.%d"
+                 % (__version__, sys.version_info[0], sys.version_info[1]))
+    if sys.argv[:1] == ["-m"]:             # python3 -m tipy: the sentence without a traceback
+        raise SystemExit(_sentence)
+    raise ImportError(_sentence)
 
 _LAZY = {
     "tipy": ("tipy.stack", "Stack"),

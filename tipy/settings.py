@@ -1,287 +1,321 @@
-"""Everything that can be set about a stack, with its default.
+"""Settings: everything about a stack that can be chosen, with its default.
 
-Where a value comes from, first match wins: keyword arguments, the environment (TIPY_ADDRESS ...), the user's config.py,
-the defaults below. config.py is the file TIPY_CONFIG names, else `config.py` in the working directory if its first line
-is `# tipy config`: many projects have a config.py, and a stranger's is never executed.
+    Settings(...)        defaults and keyword arguments
+    Settings.load(...)   also the user's environment and config.py; what `tipy(...)` does
 
-Names follow Linux's sysctls without `tcp_` where there is one, with the same units and meanings; buffers are bytes, times
-seconds. The upper-case names of the first tipy work in config.py.
+From strong to weak: keyword arguments, environment (TIPY_ADDRESS=10.0.0.2/24), config.py, defaults. The
+config.py is the file that TIPY_CONFIG names (none, if that is empty), else ./config.py if its first line is
+`# tipy config`: many projects have a config.py, and a stranger's is never executed.
+
+Each name may be written in lower case, as below, or in upper case; a few have a second name (ALIASES), so
+that files written for tipy 1 still work. TCP settings are called as Linux's sysctls without `tcp_` and mean
+the same. A wrong name or value is one sentence: TypeError or ValueError for a keyword argument, SetupError
+for what stands in the environment or the file.
+
+Edge: reads the environment and a file. What may live here: names, defaults, and how the sources combine.
 """
 
 import dataclasses
 import difflib
 import os
-import re
-from dataclasses import dataclass
+import types
 
-from tipy import log
-from tipy.address import parse_ip, parse_mac, parse_network
+from tipy import kinds
+from tipy.address import Network, format_ip, format_mac, parse_ip, parse_network
 from tipy.errors import SetupError
 
-MARK = "# tipy config"
+CONFIG_LINE = "# tipy config"
 _PREFIX = "TIPY_"
-_UNLIMITED = 0x7FFFFFFF
+_CONFIG = "TIPY_CONFIG"
+
+ALIASES = {                    # other name -> setting; a few need a look at their value, see _original
+    "iface": "ifname", "ip_address": "address", "router": "gateway", "mac_address": "mac",
+    "log_chanel": "log_channels",
+}
+_ORIGINALS = ("network", "mask", "ip_broadcast_address", "ip_static", "enable_ip_option")
 
 
-@dataclass(frozen=True)
+def _setting(default, kind):
+    return dataclasses.field(default=default, metadata={"kind": kind})
+
+
+# -- the settings ------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
 class Settings:
-    """The settings of one stack. Make one with `load`; `replace` gives a changed copy."""
+    """The settings of one stack. Times in seconds, sizes in bytes."""
 
-    # the network
-    ifname: str = "tap7"                       # the TAP; "loopback" = no link at all
-    address: str = "192.168.2.200/24"
-    gateway: str | None = "192.168.2.1"
-    mac: str | None = None                     # None = a stable 02:... made from ifname and address
-    mtu: int | None = None                     # None = the interface's
-    ttl: int = 64
-    ephemeral_ports: tuple = (32768, 60999)    # lowest, highest; both included
-    defragmentation_timeout: float = 30.0
-    pmtu_discovery: bool = True
-    log_channels: tuple = log.DEFAULT
+    # interface and addresses
+    ifname: str = _setting("tap7", kinds.NAME)                              # "loopback": no link at all
+    address: str = _setting("192.168.2.200/24", kinds.ADDRESS)
+    gateway: str | None = _setting("192.168.2.1", kinds.GATEWAY)            # None: the connected network only
+    mac: str | None = _setting(None, kinds.MAC)                             # None: derived, see derive_mac
+    mtu: int | None = _setting(None, kinds.integer(68, 65535, optional=True))  # None: the interface's
+    acd: bool = _setting(True, kinds.FLAG)                                  # look for conflicts, RFC 5227
+    log_channels: tuple | None = _setting(None, kinds.CHANNELS)             # None: leave them as they are
 
-    # ARP and address conflict detection (RFC 826, 1122, 5227)
-    acd: bool = True
-    arp_reply_timeout: float = 1.0             # between requests
-    arp_retries: int = 3
-    arp_cache_ttl: float = 60.0
-    arp_probe_wait: float = 0.05               # RFC 5227: 1
-    arp_probe_min: float = 0.1                 # RFC 5227: 1
-    arp_probe_max: float = 0.15                # RFC 5227: 2
-    arp_announce_wait: float = 0.2             # RFC 5227: 2
+    # ARP; the probe times are much shorter than RFC 5227's 1, 1, 2, 2 s: see acd.py
+    arp_reply_timeout: float = _setting(1.0, kinds.seconds(0.001))
+    arp_retries: int = _setting(3, kinds.integer(1, 100))
+    arp_cache_ttl: float = _setting(60.0, kinds.seconds(0.1))
+    arp_probe_wait: float = _setting(0.05, kinds.seconds())
+    arp_probe_min: float = _setting(0.1, kinds.seconds())
+    arp_probe_max: float = _setting(0.2, kinds.seconds())
+    arp_announce_wait: float = _setting(0.25, kinds.seconds())
 
-    # TCP: what is offered
-    sack: bool = True
-    dsack: bool = True
-    timestamps: bool = True
-    window_scaling: bool = True
-    ecn: int = 2                               # 0 never, 1 always asked for, 2 only if the peer asks
-    mss: int | None = None                     # cap on the MSS
-    rcvbuf: int = 131072                       # half of it is announced as window
-    rcvbuf_max: int = 6291456
-    sndbuf: int = 87040
-    sndbuf_max: int = 4194304
+    # IP and ports
+    ttl: int = _setting(64, kinds.integer(1, 255))
+    pmtu_discovery: bool = _setting(True, kinds.FLAG)
+    defragmentation_timeout: float = _setting(30.0, kinds.seconds(0.001))   # as Linux; RFC 1122: 60 to 120
+    ephemeral_ports: tuple = _setting((32768, 60999), kinds.PORTS)
 
-    # TCP: time
-    rto_min: float = 0.2
-    rto_initial: float = 1.0
-    rto_max: float = 120.0
-    delayed_ack: float = 0.04
-    challenge_ack_interval: float = 0.5
-    syn_retries: int = 6
-    synack_retries: int = 5
-    retries2: int = 15
-    fin_timeout: float = 60.0                  # FIN-WAIT-2 of a closed socket
-    time_wait: float = 60.0
-    keepalive_time: float = 7200.0
-    keepalive_intvl: float = 75.0
-    keepalive_probes: int = 9
+    # TCP: what is offered to the peer
+    mss: int | None = _setting(None, kinds.integer(88, 65495, optional=True))  # a cap; None: the path's
+    sack: bool = _setting(True, kinds.FLAG)
+    dsack: bool = _setting(True, kinds.FLAG)
+    timestamps: bool = _setting(True, kinds.FLAG)
+    window_scaling: bool = _setting(True, kinds.FLAG)
+    ecn: int = _setting(2, kinds.integer(0, 2))                             # 0 off, 1 on, 2 if the peer asks
 
-    # TCP: congestion, loss, limits
-    congestion_control: str = "cubic"
-    recovery: bool = True                      # RACK-TLP (RFC 8985)
-    slow_start_after_idle: bool = True
-    notsent_lowat: int = _UNLIMITED
-    rfc1337: bool = True                       # a RST does not end TIME-WAIT
-    syncookies: bool = True
-    max_syn_backlog: int = 4096
-    somaxconn: int = 4096
-    max_time_wait: int = 16384
-    max_early_ranges: int = 256
+    # TCP: buffers, sized as Linux's (its tcp_rmem and tcp_wmem)
+    rcvbuf: int = _setting(131072, kinds.integer(2304))
+    rcvbuf_max: int = _setting(6291456, kinds.integer(2304))
+    sndbuf: int = _setting(16384, kinds.integer(4608))
+    sndbuf_max: int = _setting(4194304, kinds.integer(4608))
+    notsent_lowat: int | None = _setting(None, kinds.integer(1, optional=True))  # None: no limit
+    max_early_ranges: int = _setting(256, kinds.integer(1))                 # ranges kept ahead of a gap
+
+    # TCP: opening and closing
+    syn_retries: int = _setting(6, kinds.integer(1, 127))
+    synack_retries: int = _setting(5, kinds.integer(0, 127))
+    syncookies: bool = _setting(True, kinds.FLAG)
+    max_syn_backlog: int = _setting(4096, kinds.integer(1))
+    somaxconn: int = _setting(4096, kinds.integer(1))
+    fin_timeout: float = _setting(60, kinds.seconds())                      # an orphan's stay in FIN-WAIT-2
+    time_wait: float = _setting(60, kinds.seconds())
+    max_time_wait: int = _setting(16384, kinds.integer(1))
+    rfc1337: bool = _setting(True, kinds.FLAG)                              # a RST does not end TIME-WAIT
+
+    # TCP: retransmission and acknowledgements
+    rto_initial: float = _setting(1.0, kinds.seconds(0.001))
+    rto_min: float = _setting(0.2, kinds.seconds(0.001))
+    rto_max: float = _setting(120.0, kinds.seconds(0.001))
+    retries2: int = _setting(15, kinds.integer(1, 255))
+    delayed_ack: float = _setting(0.04, kinds.seconds(0, 0.5))              # RFC 1122: below half a second
+    challenge_ack_interval: float = _setting(0.5, kinds.seconds())
+    recovery: bool = _setting(True, kinds.FLAG)                             # RACK-TLP, RFC 8985
+    congestion_control: str = _setting("cubic", kinds.CONGESTION_CONTROL)
+    slow_start_after_idle: bool = _setting(True, kinds.FLAG)
+
+    # TCP: keepalive, for sockets that ask for it
+    keepalive_time: float = _setting(7200, kinds.seconds(1))
+    keepalive_intvl: float = _setting(75, kinds.seconds(1))
+    keepalive_probes: int = _setting(9, kinds.integer(1, 127))
+
+    def __post_init__(self):
+        for name, kind in _KINDS.items():
+            object.__setattr__(self, name, _checked("", name, getattr(self, name), kind, ValueError))
+        self._check_together()
+        if self.mac is None:
+            object.__setattr__(self, "mac", derive_mac(self.ifname, self.address))
+
+    def _check_together(self):
+        ip, network = parse_network(self.address)
+        if self.gateway is not None:
+            gateway = parse_ip(self.gateway)
+            fits = gateway in network and gateway != ip
+            if not fits and self.gateway == _DEFAULT_GATEWAY:      # nobody chose it
+                object.__setattr__(self, "gateway", None)
+            elif not fits:
+                raise ValueError(f"gateway {self.gateway} is no other host in {network}, the network of "
+                                 f"address {self.address}: choose one, or '' for none")
+        for low, high in (("rto_min", "rto_max"), ("arp_probe_min", "arp_probe_max")):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low}={getattr(self, low)} is more than {high}={getattr(self, high)}")
 
     @classmethod
     def load(cls, use_user_files=True, **keywords):
-        """Settings from keywords, the environment, config.py and the defaults.
+        """Settings from keyword arguments, the environment, config.py and the defaults, in this order.
 
-        use_user_files=False ignores environment and config.py. Unknown names: TypeError for keywords, SetupError
-        elsewhere, both suggesting the near one; a value of the wrong kind: ValueError (keywords) or SetupError.
+        use_user_files=False: nothing of the user's environment and files. TypeError (unknown name) or
+        ValueError for keywords, SetupError for the rest; each with one sentence.
         """
-        values = {}
+        found = {}
         if use_user_files:
-            values.update(_from_config())
-            values.update(_from_environment())
-        for name, value in keywords.items():
-            if name not in FIELDS:
-                raise TypeError(f"there is no setting {name!r}{_suggest(name)}")
-            if value is not None:
-                values[name] = _checked(name, value)
-        return _complete(cls(**values))
+            for label, given, read in (_from_file(os.environ.get(_CONFIG)), _from_environment(os.environ)):
+                found = _merge(found, _resolve(label, given, SetupError, SetupError, read))
+        found = _merge(found, _resolve("", keywords, TypeError, ValueError))
+        if not use_user_files or found.keys() <= keywords.keys():
+            return cls(**found)
+        try:
+            return cls(**found)
+        except ValueError as error:
+            raise SetupError(f"config.py, environment and program do not fit together: {error}") from None
 
     def replace(self, **changes):
-        """A copy with some settings changed."""
-        for name in changes:
-            if name not in FIELDS:
-                raise TypeError(f"there is no setting {name!r}{_suggest(name)}")
-        return _complete(dataclasses.replace(self, **{n: _checked(n, v) for n, v in changes.items()}))
+        """A copy with these settings changed. TypeError or ValueError with one sentence."""
+        changes = _resolve("", changes, TypeError, ValueError)
+        if self.mac == derive_mac(self.ifname, self.address):
+            changes.setdefault("mac", None)                        # derive it anew
+        kept = {name: getattr(self, name) for name in _KINDS}
+        return type(self)(**_merge(kept, changes))
 
 
-FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
-
-#: names of the first tipy that are not simply the lower-case name in capitals
-_ORIGINAL = {"MAC_ADDRESS": "mac", "IP_ADDRESS": "address", "IP_STATIC": "address", "ROUTER": "gateway",
-             "IFACE": "ifname"}
+_KINDS = {field.name: field.metadata["kind"] for field in dataclasses.fields(Settings)}
+_DEFAULT_GATEWAY = Settings.__dataclass_fields__["gateway"].default
 
 
-def _complete(settings):
-    """Fill in what follows from the rest."""
-    if settings.mac is None:
-        settings = dataclasses.replace(settings, mac=_stable_mac(settings.ifname, settings.address))
-    return settings
+def derive_mac(ifname, address):
+    """The MAC of a stack that was given none: text "02:...", always the same for this machine, interface and
+    address, different on another machine, so that two hosts with one address notice each other."""
+    import hashlib
+    seed = f"{_machine()} {ifname} {address}"
+    return format_mac(b"\x02" + hashlib.blake2b(seed.encode(), digest_size=5).digest())
 
 
-def _stable_mac(ifname, address):
-    """A locally administered MAC that stays the same for this interface and address. It must differ from the
-    tap's own MAC, see link/tap.py."""
-    from hashlib import blake2s
-    tail = blake2s(f"{ifname} {address}".encode(), digest_size=5).digest()
-    return "02:" + ":".join(f"{byte:02x}" for byte in tail)
-
-
-# -- checking -------------------------------------------------------------------------------------
-
-def _checked(name, value):
-    """`value` in the form the field wants, or ValueError with one sentence."""
-    default = FIELDS[name].default
-    kind = FIELDS[name].type
+def _machine():
     try:
-        if value is None and ("None" in str(kind)):
-            return None
-        if name == "address":
-            parse_network(value)
-        elif name == "gateway" and value:
-            parse_ip(value)
-        elif name == "mac" and value:
-            parse_mac(value)
-        if name == "ephemeral_ports":
-            return _port_range(value)
-        if name == "log_channels":
-            return tuple(value.replace(",", " ").split()) if isinstance(value, str) else tuple(value)
-        if name == "congestion_control" and isinstance(value, type):
-            return value
-        return _converted(value, default, str(kind))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{name} cannot be {value!r}: {error}") from None
+        with open("/etc/machine-id", encoding="ascii") as file:
+            return file.read().strip()
+    except (OSError, ValueError):
+        import platform
+        return platform.node()
 
 
-def _converted(value, default, kind):
-    if isinstance(default, bool):
-        if isinstance(value, str):
-            word = value.strip().lower()
-            if word in ("1", "true", "yes", "on"):
-                return True
-            if word in ("0", "false", "no", "off"):
-                return False
-            raise ValueError("it is True or False")
-        return bool(value)
-    if "int" in kind or "float" in kind:
-        number = float(value) if "float" in kind else int(value)
-        if number < 0:
-            raise ValueError("it cannot be negative")
-        return number
-    if not isinstance(value, str):
-        raise ValueError("it is a text")
-    return value
+# -- names and values from somewhere -------------------------------------------------------------------------
 
 
-def _port_range(value):
-    if isinstance(value, str):
-        value = re.findall(r"\d+", value)
-    low, high = (int(each) for each in value)
-    if not 0 < low <= high <= 65535:
-        raise ValueError("it is two port numbers, the lower one first")
-    return low, high
+def _resolve(label, given, unknown, wrong, read=False):
+    """{name as written: value} -> {setting: checked value}. label: where they come from ("" = keywords);
+    unknown, wrong: the exceptions for names and values; read: the values are text to be understood."""
+    found, originals = {}, {}
+    for written, value in given.items():
+        bare = written[len(_PREFIX):].lower() if read else written.lower() if written.isupper() else written
+        name = ALIASES.get(bare, bare)
+        if name in _ORIGINALS:
+            originals[name] = value
+        elif name not in _KINDS:
+            raise unknown(_unknown(label, written, bare))
+        else:
+            found[name] = written, value
+    if originals:
+        _original(label, found, originals, wrong)
+    return {name: _checked(label, written, _KINDS[name].read(value) if read else value, _KINDS[name], wrong)
+            for name, (written, value) in found.items()}
 
 
-def _suggest(name):
-    near = difflib.get_close_matches(name.lower(), [*FIELDS, *map(str.lower, _ORIGINAL)], 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-# -- environment and config.py --------------------------------------------------------------------
-
-def _from_environment():
-    values = {}
-    for variable, text in os.environ.items():
-        name = variable.removeprefix(_PREFIX).lower()
-        if not variable.startswith(_PREFIX) or name == "config":
-            continue
-        if name not in FIELDS:
-            raise SetupError(f"the environment variable {variable} sets nothing{_suggest(name)}")
-        try:
-            values[name] = _checked(name, text)
-        except ValueError as error:
-            raise SetupError(f"the environment variable {variable}: {error}") from None
-    return values
-
-
-def _find_config():
-    path = os.environ.get("TIPY_CONFIG")
-    if path:
-        return path
+def _checked(label, written, value, kind, wrong):
     try:
-        with open("config.py", encoding="utf-8") as file:
-            return "config.py" if file.readline().rstrip() == MARK else None
-    except (OSError, UnicodeDecodeError):
-        return None
+        return kind.check(value)
+    except ValueError as error:
+        shown = f"{label}{written} = {value!r}" if label else f"{written}={value!r}"
+        raise wrong(f"{shown}: {error}") from None
 
 
-def _from_config():
-    path = _find_config()
+def _unknown(label, written, bare):
+    near = difflib.get_close_matches(bare, [*_KINDS, *ALIASES, *_ORIGINALS], 1)
+    if not near:
+        return f"{label}there is no setting {written}"
+    suggestion = near[0] if not label else near[0].upper()
+    if written.startswith(_PREFIX):
+        suggestion = _PREFIX + suggestion
+    return f"{label}there is no setting {written}: did you mean {suggestion}?"
+
+
+def _original(label, found, originals, wrong):
+    """Names of tipy 1 that say in several settings what is one here."""
+    def fail(name, text):
+        raise wrong(f"{label}{name.upper()} = {originals[name]!r}: {text}")
+
+    if originals.get("ip_static") in (False, "0", "no", "false", "off"):
+        fail("ip_static", "DHCP is not implemented yet; give IP_ADDRESS and MASK")
+    mask, network = originals.get("mask"), originals.get("network")
+    if "address" not in found:
+        for name in ("mask", "network"):
+            if originals.get(name) is not None:
+                fail(name, "this needs IP_ADDRESS beside it")
+        return
+    written, address = found["address"]
+    if isinstance(address, str) and "/" not in address:
+        if mask is None and isinstance(network, str) and "/" in network:
+            mask = network.partition("/")[2]
+        if mask is None:
+            return
+        address = f"{address}/{str(mask).lstrip('/')}"
+        found["address"] = written, address
+    try:
+        ip, own = parse_network(address)
+        if network and own != Network.of(parse_ip(network.partition("/")[0]), own.length):
+            fail("network", f"{format_ip(ip)} is not in it")
+    except (AttributeError, TypeError, ValueError) as error:
+        raise wrong(f"{label}{written} = {address!r}: {error}") from None
+    told = originals.get("ip_broadcast_address")
+    if told and told != format_ip(own.broadcast or own.prefix):
+        fail("ip_broadcast_address", f"the broadcast address of {own} is another one")
+
+
+def _merge(weak, strong):
+    """Settings of two sources, the second decides. A gateway of the first that cannot belong to an address of
+    the second is left out."""
+    merged = {**weak, **strong}
+    if "address" in strong and "gateway" not in strong and merged.get("gateway"):
+        if parse_ip(merged["gateway"]) not in parse_network(strong["address"])[1]:
+            merged["gateway"] = None
+    return merged
+
+
+def _from_environment(environment):
+    """The variables TIPY_...; one that resembles no setting is somebody else's."""
+    names = [*_KINDS, *ALIASES, *_ORIGINALS]
+    given = {name: value for name, value in environment.items()
+             if name.startswith(_PREFIX) and name != _CONFIG
+             and difflib.get_close_matches(name[len(_PREFIX):].lower(), names, 1, 0.75)}
+    return "environment: ", given, True
+
+
+def _from_file(path):
+    """What the user's config.py says."""
     if path is None:
-        return {}
+        path = "config.py"
+        if not _is_ours(path):
+            return "", {}, False
+    elif not path:
+        return "", {}, False
+    scope = {"__name__": "tipy_config", "__file__": os.path.abspath(path)}
     try:
-        with open(path, encoding="utf-8") as file:
-            source = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    space = {"__name__": "tipy_config", "__file__": path}
-    try:
-        exec(compile(source, path, "exec"), space)
+        with open(path, "rb") as file:
+            exec(compile(file.read(), path, "exec"), scope)
+    except OSError as error:
+        raise SetupError(f"{path} cannot be read ({error.strerror}): set {_CONFIG} to your config file, "
+                         "or unset it") from None
     except Exception as error:
-        line = getattr(error, "lineno", None) or _line_of(error, path)
-        raise SetupError(f"{path}{f' line {line}' if line else ''}: {error}") from None
-    return _understood(path, {name: value for name, value in space.items()
-                              if not name.startswith("__") and not isinstance(value, type(os))})
+        raise SetupError(f"{path}: {_where(error, path)}{type(error).__name__}: {error}") from None
+    return f"{path}: ", {name: value for name, value in scope.items() if _is_setting(name, value)}, False
 
 
-def _line_of(error, path):
-    trace, line = error.__traceback__, None
+def _is_ours(path):
+    try:
+        with open(path, "rb") as file:
+            return file.readline(100).strip() == CONFIG_LINE.encode()
+    except OSError:
+        return False
+
+
+def _is_setting(name, value):
+    """Imports, functions and private names in a config.py are the user's own affair."""
+    return name.lower() in _KINDS or not (name.startswith("_") or callable(value)
+                                          or isinstance(value, types.ModuleType))
+
+
+def _where(error, path):
+    """Line of the config file at which it failed, as "line 3: "."""
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: "
+    lines = []
+    trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == path:
-            line = trace.tb_lineno
+            lines.append(trace.tb_lineno)
         trace = trace.tb_next
-    return line
-
-
-def _understood(path, given):
-    values = {}
-    length = given.pop("MASK", None) or given.pop("NETWORK", None)
-    given.pop("NETWORK", None)
-    for name, value in given.items():
-        setting = _ORIGINAL.get(name, name.lower())
-        if setting not in FIELDS:
-            raise SetupError(f"{path}: there is no setting {name}{_suggest(name)}")
-        if setting == "address" and isinstance(value, str) and "/" not in value:
-            value = f"{value}/{_prefix_length(path, length)}"
-        if value is None:
-            continue
-        try:
-            values[setting] = _checked(setting, value)
-        except ValueError as error:
-            raise SetupError(f"{path}: {name}: {error}") from None
-    return values
-
-
-def _prefix_length(path, mask):
-    """The prefix length in a mask ("255.255.255.0", 24, "192.168.2.0/24"); 24 if there is none."""
-    if mask is None:
-        return 24
-    text = str(mask).rpartition("/")[2]
-    try:
-        if text.isdigit():
-            return int(text)
-        bits = "".join(f"{byte:08b}" for byte in parse_ip(text))
-        if "01" in bits:
-            raise ValueError
-        return bits.count("1")
-    except ValueError:
-        raise SetupError(f"{path}: MASK cannot be {mask!r}: it is like 255.255.255.0 or 24") from None
+    return f"line {lines[0]}: " if lines else ""
