@@ -1,0 +1,16 @@
+"""Tools for testing network programs, with tipy as the network. Our own tests stand on them.
+
+    start_loopback()    a stack that has only its loopback interface, as the default stack
+"""
+
+
+def start_loopback():
+    """Start a stack with only its loopback interface as the default stack; returns a callable that stops it.
+
+    The real clock runs. The user's environment and config.py are ignored.
+    """
+    from tipy.settings import Settings
+    from tipy.stack import LOOPBACK_ONLY, Stack
+    stack = Stack(settings=Settings.load(use_user_files=False, ifname=LOOPBACK_ONLY))
+    stack.start()
+    return stack.stop
