@@ -4,10 +4,12 @@ import io
 
 import pytest
 
+from tipy import demo
 from tipy.demo.check import check_capture
-from tipy.demo.programs import pattern
 from tipy.demo.players import StackPlayer
+from tipy.demo.programs import pattern
 from tipy.demo.screen import Screen
+from tipy.demo.steps import NotHere, Unproven
 from tipy.link.pcap import PcapngWriter
 
 
@@ -44,8 +46,66 @@ def fail(socket):
     raise ConnectionResetError("gone")
 
 
-ARP = bytes.fromhex("ffffffffffff020000000001 0806 0001080006040001 020000000001c0a802c8 000000000000c0a802c7")
-ICMP = bytes.fromhex("020000000002020000000001 0800 4500001c000100004001f400c0a802c7c0a802c8 0800f7fd00010001")
+class FewSteps:
+    """As much of a stage as the run of the steps uses."""
+
+    def __init__(self, screen, status="running"):
+        self.screen = screen
+        self.stack = self
+        self.status = status
+        self.note = ""
+
+    def take_packets(self):
+        return []
+
+
+def fine(stage):
+    """A step that works."""
+    return "as it should be"
+
+
+def unproven(stage):
+    """A step that is wrong."""
+    raise Unproven("it is not")
+
+
+def broken(stage):
+    """A step that raises."""
+    raise ConnectionResetError("gone")
+
+
+def elsewhere(stage):
+    """A step for another rung."""
+    raise NotHere("there is no bridge")
+
+
+@pytest.mark.parametrize("steps, status, lines", [
+    ((fine, fine), 0, ["1. ok: as it should be", "2. ok: as it should be", "Every step was verified."]),
+    ((fine, elsewhere), 0, ["1. ok: as it should be",
+                            "2. not on this rung: A step for another rung: there is no bridge",
+                            "Every step that this rung can run was verified."]),
+    ((unproven, broken, fine), 1, ["1. FAILED: A step that is wrong: it is not",
+                                   "2. FAILED: A step that raises: ConnectionResetError: gone",
+                                   "3. ok: as it should be", "2 of 3 steps failed."]),
+])
+def test_status_is_zero_only_if_all_that_can_be_was_verified(monkeypatch, steps, status, lines):
+    monkeypatch.setattr(demo, "STEPS", steps)
+    out = Terminal("ascii", live=False)
+    assert demo._perform(FewSteps(Screen(out))) == status
+    assert out.written().splitlines() == lines
+
+
+def test_stack_that_does_not_run_ends_the_demo(monkeypatch):
+    monkeypatch.setattr(demo, "STEPS", (unproven, fine, fine))
+    out = Terminal("ascii", live=False)
+    assert demo._perform(FewSteps(Screen(out), status="tap7 is down")) == 1
+    assert "the stack does not run (tap7 is down)" in out.written() and "2." not in out.written()
+
+
+ARP = bytes.fromhex("ffffffffffff020000000001 0806 0001080006040001"
+                    "020000000001c0a802c8 000000000000c0a802c7")
+ICMP = bytes.fromhex("020000000002020000000001 0800 4500001c000100004001f400c0a802c7c0a802c8"
+                     "0800f7fd00010001")
 
 
 def test_progress_is_drawn_on_a_terminal_only():
@@ -77,7 +137,8 @@ def test_line_survives_an_encoding_without_its_characters():
 
 
 def test_program_runs_in_a_thread_on_the_stacks_sockets():
-    assert StackPlayer("tipy", "192.0.2.1", SocketsOnly).play(greet, "me") == "me on the stack's socket module"
+    player = StackPlayer("tipy", "192.0.2.1", SocketsOnly)
+    assert player.play(greet, "me") == "me on the stack's socket module"
 
 
 def test_program_reports_on_the_way():

@@ -62,8 +62,9 @@ def address_detection(stage):
     lines = stage.watch.packets()
     if stage.stack.status != "running":
         raise Unproven(f"the stack is {stage.stack.status}")
-    if not lines:
-        raise Unproven("no ARP probe was sent")
+    for wanted in ("ARP probe", "ARP announce"):
+        if not any(f"{wanted} " in line and stage.ours.address in line for line in lines):
+            raise Unproven(f"no {wanted} for {stage.ours.address} was sent")
     if seconds > START_LIMIT:
         raise Unproven(f"the address took {seconds:.2f} s to become usable")
     return f"{stage.ours.address} probed and announced by ARP (RFC 5227), usable after {seconds:.2f} s"
