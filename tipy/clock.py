@@ -16,6 +16,31 @@ import threading
 import time
 
 
+class _Waiter:
+    """A blocked thread. It sleeps on a lock, or, if it polls meanwhile (driver.py), is woken by `bell`."""
+
+    __slots__ = ("_lock", "bell", "woken")
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self.bell = None
+        self.woken = False
+
+    def release(self):
+        """Wake the thread. Idempotent."""
+        if not self.woken:
+            self.woken = True
+            bell = self.bell
+            if bell is not None:
+                bell()
+            self._lock.release()
+
+    def sleep(self, timeout):
+        """Sleep until woken, at most `timeout` seconds (-1 = no limit)."""
+        self._lock.acquire(True, timeout)
+
+
 class RealClock:
     """The machine's monotonic time, in seconds."""
 
@@ -24,19 +49,17 @@ class RealClock:
 
     @staticmethod
     def waiter():
-        """Something with acquire() and release(), taken: what a blocked thread sleeps on."""
-        lock = threading.Lock()
-        lock.acquire()
-        return lock
+        """What a blocked thread sleeps on until somebody calls its release()."""
+        return _Waiter()
 
     def block(self, gate, waiter, deadline):
         """Sleep until `waiter` is released or the clock reaches `deadline` (None = no limit)."""
         if deadline is None:
-            waiter.acquire()
+            waiter.sleep(-1)
         else:
             timeout = deadline - self.now()
             if timeout > 0:
-                waiter.acquire(True, min(timeout, threading.TIMEOUT_MAX))
+                waiter.sleep(min(timeout, threading.TIMEOUT_MAX))
 
     def attach(self, gate):
         """A stack starts to live by this clock."""
@@ -45,7 +68,7 @@ class RealClock:
         """A stack has stopped living by this clock."""
 
 
-class _Waiter:
+class _VirtualWaiter:
     """A blocked thread in virtual time. It stops counting as waiting the moment it is woken, not when
     the machine gets round to running it: `waiting` is exact for whoever drives the clock."""
 
@@ -117,7 +140,7 @@ class ManualClock:
             raise RuntimeError("this call would block for ever: the thread that drives a manual clock "
                                "must not wait on it (block in another thread, or use auto=True)")
         self._count(+1)
-        return _Waiter(self)
+        return _VirtualWaiter(self)
 
     def block(self, gate, waiter, deadline):
         """See RealClock.block."""

@@ -1,8 +1,13 @@
-"""The driver: the thread that reads the link and keeps the timers. The only file that starts threads.
+"""The driver: who reads the link and keeps the timers, in real time. The only file that starts threads.
 
-One loop: sleep until the link has frames, a timer falls due or somebody pokes; read a batch; take the gate once for
-all of it. An application thread that sets an earlier deadline than the one slept for, or a finalizer that leaves work
-behind, pokes through a pipe.
+By default its own thread does: it sleeps until the link has frames, a timer falls due or somebody pokes it, and then
+serves the stack (`Stack.serve`: a batch of frames, the timers) with the gate taken once.
+
+Handing a frame over to a thread that waits for it costs 20 us, as much as a whole round trip of the kernel. So an
+application thread that would otherwise sleep (`block`) *leads*: it polls the link and serves the stack itself until
+what it waits for has happened. One thread leads at a time. Meanwhile the driver's thread stands back (if both polled,
+both would wake for each frame), and it comes back by itself within about a millisecond after the leader has left: a
+program that receives in a loop leads again and again, and must not pay for a wake-up each time.
 """
 
 import os
@@ -14,96 +19,213 @@ from tipy.log import channel
 _log = channel("stack")
 
 _LONGEST_SLEEP = 60.0          # seconds; nothing depends on it
+_STAND_BACK = 0.001            # how often the thread looks whether somebody still leads
+_SETTLED = 0.01                # a leader polling for so long will wake the thread when it leaves
 _NEVER = float("inf")
 
 
+class _Bell:
+    """Wakes a thread out of poll(). Ringing takes no lock: finalizers and other threads do it."""
+
+    def __init__(self):
+        if hasattr(os, "eventfd"):
+            self._read_end = self._write_end = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        else:
+            self._read_end, self._write_end = os.pipe()
+            os.set_blocking(self._read_end, False)
+            os.set_blocking(self._write_end, False)
+        self._rung = False
+        self.poll = select.poll()
+        self.poll.register(self._read_end, select.POLLIN)
+
+    def ring(self):
+        """Have whoever polls here look round."""
+        if not self._rung:
+            self._rung = True
+            try:
+                os.write(self._write_end, b"\1\0\0\0\0\0\0\0")
+            except OSError:                            # full: it will wake; closed: nobody polls any more
+                pass
+
+    def wait(self, milliseconds):
+        """Sleep until rung, the link is readable, or time is up."""
+        if not self._rung:
+            self.poll.poll(milliseconds)
+        if self._rung:
+            self._rung = False
+            try:
+                os.read(self._read_end, 512)
+            except OSError:
+                pass
+
+    def close(self):
+        """Release the descriptors."""
+        for fd in {self._read_end, self._write_end}:
+            os.close(fd)
+
+
 class Driver:
-    """Runs one stack in real time. `stack`: gate, timers, clock, link, receive(batch), link_failed(error)."""
+    """Runs one stack in real time. `stack`: gate, timers, clock, link, serve(), link_failed(error)."""
 
     def __init__(self, stack):
         self._stack = stack
         self._running = False
-        self._poked = False
-        self._read_end, self._write_end = os.pipe()
-        os.set_blocking(self._read_end, False)
-        os.set_blocking(self._write_end, False)
+        self._bell = _Bell()                           # of the driver's own thread
+        self._leader_bell = _Bell()
+        self._lead = threading.Lock()
+        self._leader = None                            # the waiter of the thread that leads
+        self._led_since = self._left_at = -_NEVER
+        self._standing_back = threading.Lock()         # held by nobody but a settled leader's absence
+        self._standing_back.acquire()
+        self._asleep = False                           # the thread waits for `_standing_back` without limit
+        self._serving = False                          # the leader is inside, not polling
+        self._link_fd = None
         self._thread = threading.Thread(target=self._run, name=f"tipy {stack.name}", daemon=True)
 
     def start(self):
         """Start the thread."""
         stack = self._stack
         stack.timers.wake = stack.gate.poke = self.poke
+        if stack.link is not None and stack.link.fileno() is not None:
+            self._link_fd = stack.link.fileno()
+            self._bell.poll.register(self._link_fd, select.POLLIN)
+            self._leader_bell.poll.register(self._link_fd, select.POLLIN)
+            stack.gate.block = self.block
         self._running = True
         self._thread.start()
 
     def stop(self):
         """End the thread and wait for it. Not to be called inside the gate."""
         self._running = False
-        self.poke()
+        self._wake_thread()
+        self._bell.ring()
         if threading.current_thread() is not self._thread:
             self._thread.join()
-        self._stack.timers.alarm = -_NEVER
-        self._stack.gate.poke = None
-        os.close(self._read_end)
-        os.close(self._write_end)
+        stack = self._stack
+        stack.gate.block = stack.clock.block
+        stack.timers.alarm = -_NEVER
+        stack.gate.poke = None
+        with self._lead:                               # the last leader is out
+            self._close()
 
     def forget(self):
         """In the child of a fork: the thread is not there; only its descriptors are left to close."""
-        os.close(self._read_end)
-        os.close(self._write_end)
+        self._running = False
+        self._stack.gate.block = self._stack.clock.block
+        self._close()
+
+    def _close(self):
+        self._bell.close()
+        self._leader_bell.close()
 
     def poke(self):
-        """Have the thread look round soon. Takes no lock: finalizers call it."""
-        if not self._poked:
-            self._poked = True
-            try:
-                os.write(self._write_end, b"\0")
-            except OSError:                            # full: it will wake; closed: it has ended
-                pass
+        """Have whoever serves the stack look round soon. Takes no lock."""
+        if self._leader is not None:
+            self._leader_bell.ring()
+        else:
+            self._bell.ring()
+
+    # -- the driver's thread ----------------------------------------------------------------------
 
     def _run(self):
-        stack = self._stack
-        gate, timers, clock, link = stack.gate, stack.timers, stack.clock, stack.link
-        poll = select.poll()
-        poll.register(self._read_end, select.POLLIN)
-        readable = link is not None and link.fileno() is not None
-        if readable:
-            poll.register(link.fileno(), select.POLLIN)
+        stack, bell = self._stack, self._bell
+        timeout = 0
         while self._running:
-            timeout = self._sleep_for(gate, timers, clock)
-            if timeout:
-                poll.poll(timeout)
-            timers.alarm = -_NEVER
-            if self._poked:
-                self._drain()
-            try:
-                batch = link.receive_batch() if readable else None
-            except OSError as error:
-                readable = False
-                poll.unregister(link.fileno())
-                stack.link_failed(error)
+            if self._leader is not None or stack.clock.now() - self._left_at < _STAND_BACK:
+                self._stand_back()
+                timeout = 0
                 continue
-            if batch:
-                stack.receive(batch)
-            with gate:
-                timers.expire(clock.now())
+            if timeout:
+                bell.wait(timeout)
+                if self._leader is not None:           # it has rung to have this thread stand back
+                    continue
+            timeout = self._serve()
 
-    def _sleep_for(self, gate, timers, clock):
-        """Milliseconds until the next timer, and note until when we sleep."""
-        with gate:
+    def _serve(self):
+        """Serve the stack once; milliseconds one may sleep then."""
+        stack = self._stack
+        timers = stack.timers
+        with stack.gate:
+            timers.alarm = -_NEVER
+            try:
+                if stack.serve():
+                    return 0
+            except OSError as error:
+                self._unplug()
+                stack.gate.after(stack.link_failed, error)
             deadline = timers.next_deadline()
-            now = clock.now()
             timers.alarm = deadline if deadline is not None else _NEVER
-            if gate.inside:
-                return 0
+            now = stack.clock.now()
         if deadline is None:
             return _LONGEST_SLEEP * 1000
-        return max(min(deadline - now, _LONGEST_SLEEP), 0) * 1000 + (0.999 if deadline > now else 0)
+        return max(min(deadline - now, _LONGEST_SLEEP), 0.0) * 1000
 
-    def _drain(self):
-        self._poked = False
-        try:
-            while os.read(self._read_end, 512):
+    def _unplug(self):
+        """The link is dead: stop polling it."""
+        if self._link_fd is not None:
+            for bell in (self._bell, self._leader_bell):
+                bell.poll.unregister(self._link_fd)
+            self._link_fd = None
+
+    def _stand_back(self):
+        leader = self._leader
+        if leader is not None and self._stack.clock.now() - self._led_since > _SETTLED:
+            self._asleep = True
+            if self._leader is leader and self._running:
+                self._standing_back.acquire()
+            self._asleep = False
+        else:
+            self._standing_back.acquire(timeout=_STAND_BACK)
+
+    def _wake_thread(self):
+        if self._asleep:
+            try:
+                self._standing_back.release()
+            except RuntimeError:                       # it has been released already
                 pass
-        except OSError:
-            pass
+
+    # -- leading ----------------------------------------------------------------------------------
+
+    def block(self, gate, waiter, deadline):
+        """Spend the time until `waiter` is released or the clock reaches `deadline`: serve the stack, if nobody
+        else does. (Gate.wait calls this; the lock is not held.)"""
+        if not self._lead.acquire(blocking=False):
+            self._stack.clock.block(gate, waiter, deadline)
+            return
+        try:
+            if self._running and self._link_fd is not None:
+                self._lead_until(waiter, deadline)
+                return
+        finally:
+            self._leader = None
+            self._left_at = self._stack.clock.now()
+            self._lead.release()
+            self._wake_thread()
+        self._stack.clock.block(gate, waiter, deadline)
+
+    def _lead_until(self, waiter, deadline):
+        clock, bell = self._stack.clock, self._leader_bell
+        self._led_since = clock.now()
+        self._serving = True
+        waiter.bell = self._wake_leader
+        self._leader = waiter
+        if self._left_at + _STAND_BACK < self._led_since:
+            self._bell.ring()                          # the thread is polling: let it stand back
+        while not waiter.woken and self._running:
+            timeout = self._serve()
+            self._serving = False                      # before looking at `woken`: see _wake_leader
+            if waiter.woken:
+                return
+            if deadline is not None:
+                left = (deadline - clock.now()) * 1000
+                if left <= 0:
+                    return
+                timeout = min(timeout, left)
+            if timeout:
+                bell.wait(timeout)
+            self._serving = True
+
+    def _wake_leader(self):
+        """What the leader waits for has happened; if it is serving right now it will see that by itself."""
+        if not self._serving:
+            self._leader_bell.ring()

@@ -198,6 +198,13 @@ class Stack:
             self.link.close()
         signals.unprotect(self.gate)
 
+    def watch(self, fd, callback):
+        """Have callback() called, outside the gate, whenever `fd` is readable. False without a driver to do it."""
+        if self._driver is None:
+            return False
+        self._driver.watch(fd, callback)
+        return True
+
     def __enter__(self):
         self.start()
         return self
@@ -225,6 +232,16 @@ class Stack:
             return
         with self.gate:
             self._climb(batch)
+
+    def serve(self):
+        """Take what has arrived on a link with a descriptor, run the timers that are due. Called inside the gate by
+        whoever drives the stack. True if there was anything to do; OSError if the link is gone."""
+        link = self.link
+        batch = link.receive_batch() if link is not None and link.fileno() is not None else None
+        if batch:
+            self._climb(batch)
+        self.timers.expire(self.clock.now())
+        return bool(batch)
 
     def _climb(self, batch):
         ethernet_input = self.ethernet.input
