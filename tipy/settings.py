@@ -230,29 +230,38 @@ def _original(label, found, originals, wrong):
 
     if originals.get("ip_static") in (False, "0", "no", "false", "off"):
         fail("ip_static", "DHCP is not implemented yet; give IP_ADDRESS and MASK")
-    mask, network = originals.get("mask"), originals.get("network")
+    network = str(originals.get("network") or "")
     if "address" not in found:
         for name in ("mask", "network"):
-            if originals.get(name) is not None:
+            if originals.get(name):
                 fail(name, "this needs IP_ADDRESS beside it")
         return
     written, address = found["address"]
-    if isinstance(address, str) and "/" not in address:
-        if mask is None and isinstance(network, str) and "/" in network:
-            mask = network.partition("/")[2]
-        if mask is None:
+    if not isinstance(address, str):
+        return                                                     # its own check will tell
+    if "/" not in address:
+        mask = originals.get("mask") or network.partition("/")[2]
+        if not mask:
             return
         address = f"{address}/{str(mask).lstrip('/')}"
-        found["address"] = written, address
     try:
         ip, own = parse_network(address)
-        if network and own != Network.of(parse_ip(network.partition("/")[0]), own.length):
-            fail("network", f"{format_ip(ip)} is not in it")
-    except (AttributeError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise wrong(f"{label}{written} = {address!r}: {error}") from None
+    found["address"] = written, address
+    if network and not _lies_in(network, own):
+        fail("network", f"{format_ip(ip)} is not in it")
     told = originals.get("ip_broadcast_address")
-    if told and told != format_ip(own.broadcast or own.prefix):
+    if told and own.broadcast and told != format_ip(own.broadcast):
         fail("ip_broadcast_address", f"the broadcast address of {own} is another one")
+
+
+def _lies_in(text, network):
+    """Does NETWORK = "10.0.0.0" or "10.0.0.0/8" name this network?"""
+    try:
+        return Network.of(parse_ip(text.partition("/")[0]), network.length) == network
+    except ValueError:
+        return False
 
 
 def _merge(weak, strong):
