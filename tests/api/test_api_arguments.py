@@ -80,8 +80,8 @@ def test_a_closed_socket_answers_ebadf(net):
     sock = net.socket()
     sock.close()
     assert sock.fileno() == -1 and "[closed]" in repr(sock)
-    for call in (lambda: sock.send(b"x"), lambda: sock.recv(1), sock.getsockname, sock.accept, sock.listen,
-                 lambda: sock.bind(("", 0)), lambda: sock.getsockopt(1, 2), lambda: sock.shutdown(2)):
+    for call in (lambda: sock.send(b"x"), lambda: sock.recv(1), sock.getsockname, sock.getpeername,
+                 sock.accept, sock.listen, lambda: sock.connect(("", 9)), lambda: sock.bind(("", 0)), lambda: sock.getsockopt(1, 2), lambda: sock.shutdown(2)):
         with pytest.raises(OSError) as error:
             call()
         assert error.value.errno == errno.EBADF

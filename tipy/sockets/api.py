@@ -1,7 +1,7 @@
 """The socket class of our `_socket` layer: every call with CPython's argument checks, words and exceptions.
 
 Each method looks whether there is a channel. If so, arguments are converted (arguments.py) and the channel
-does the work; if not, the socket is closed or the kernel's own: the base class's method has the answer.
+does the work; if not, the socket is closed, or the kernel's own and the base class's method does it.
 """
 
 import errno
@@ -30,7 +30,7 @@ class Socket(Handle):
         """bind(address)"""
         channel = self._channel
         if channel is None:
-            return _real.bind(self, address)
+            return self._passed() and _real.bind(self, address)
         ip, port = arguments.address(address, "bind", self._space.names.resolve)
         _audit("socket.bind", self, address)
         channel.bind(ip, port)
@@ -38,12 +38,16 @@ class Socket(Handle):
     def getsockname(self):
         """getsockname() -> address info"""
         channel = self._channel
-        return _real.getsockname(self) if channel is None else endpoint_name(channel.local())
+        if channel is None:
+            return self._passed() and _real.getsockname(self)
+        return endpoint_name(channel.local())
 
     def getpeername(self):
         """getpeername() -> address info"""
         channel = self._channel
-        return _real.getpeername(self) if channel is None else endpoint_name(channel.remote())
+        if channel is None:
+            return self._passed() and _real.getpeername(self)
+        return endpoint_name(channel.remote())
 
     # -- connections ------------------------------------------------------------------------------
 
@@ -51,7 +55,7 @@ class Socket(Handle):
         """connect(address)"""
         channel = self._channel
         if channel is None:
-            return _real.connect(self, address)
+            return self._passed() and _real.connect(self, address)
         self._connect(channel, address)
 
     def _connect(self, channel, address):
@@ -63,7 +67,7 @@ class Socket(Handle):
         """connect_ex(address) -> errno"""
         channel = self._channel
         if channel is None:
-            return _real.connect_ex(self, address)
+            return errno.EBADF if self._shape is not None else _real.connect_ex(self, address)
         ip, port = arguments.address(address, "connect_ex", self._space.names.resolve)
         _audit("socket.connect", self, address)
         try:
@@ -78,14 +82,14 @@ class Socket(Handle):
         """listen([backlog])"""
         channel = self._channel
         if channel is None:
-            return _real.listen(self) if backlog is None else _real.listen(self, backlog)
+            return self._passed() and _real.listen(self, *(() if backlog is None else (backlog,)))
         channel.listen(128 if backlog is None else max(operator.index(backlog), 0))
 
     def _accept(self):
         """_accept() -> (something for socket(fileno=...), address info)"""
         channel = self._channel
         if channel is None:
-            return _real._accept(self)
+            return self._passed() and _real._accept(self)
         child, remote = channel.accept(self._deadline(channel))
         return Ticket(child, loose_fd), endpoint_name(remote)
 
@@ -93,7 +97,7 @@ class Socket(Handle):
         """shutdown(flag)"""
         channel = self._channel
         if channel is None:
-            return _real.shutdown(self, how)
+            return self._passed() and _real.shutdown(self, how)
         channel.shutdown(operator.index(how))
 
     # -- sending ----------------------------------------------------------------------------------
@@ -102,21 +106,21 @@ class Socket(Handle):
         """send(data[, flags]) -> count"""
         channel = self._channel
         if channel is None:
-            return _real.send(self, data, flags)
+            return self._passed() and _real.send(self, data, flags)
         return channel.send(arguments.readable(data), operator.index(flags), self._deadline(channel))
 
     def sendall(self, data, flags=0, /):
         """sendall(data[, flags])"""
         channel = self._channel
         if channel is None:
-            return _real.sendall(self, data, flags)
+            return self._passed() and _real.sendall(self, data, flags)
         channel.send(arguments.readable(data), operator.index(flags), self._deadline(channel), True)
 
     def sendto(self, data, *args):
         """sendto(data[, flags], address) -> count"""
         channel = self._channel
         if channel is None:
-            return _real.sendto(self, data, *args)
+            return self._passed() and _real.sendto(self, data, *args)
         if not 1 <= len(args) <= 2:
             raise TypeError(f"sendto() takes 2 or 3 arguments ({len(args) + 1} given)")
         view = arguments.readable(data)
@@ -131,7 +135,7 @@ class Socket(Handle):
         """sendmsg(buffers[, ancdata[, flags[, address]]]) -> count"""
         channel = self._channel
         if channel is None:
-            return _real.sendmsg(self, buffers, ancdata, flags, address)
+            return self._passed() and _real.sendmsg(self, buffers, ancdata, flags, address)
         views = arguments.views(buffers, "sendmsg", 1, arguments.readable)
         ancillary = _check_ancillary(ancdata)
         flags = operator.index(flags)
@@ -152,7 +156,7 @@ class Socket(Handle):
         """recv(buffersize[, flags]) -> data"""
         channel = self._channel
         if channel is None:
-            return _real.recv(self, size, flags)
+            return self._passed() and _real.recv(self, size, flags)
         size = operator.index(size)
         if size < 0:
             raise ValueError("negative buffersize in recv")
@@ -164,7 +168,7 @@ class Socket(Handle):
         """recv_into(buffer, [nbytes[, flags]]) -> nbytes_read"""
         channel = self._channel
         if channel is None:
-            return _real.recv_into(self, buffer, nbytes, flags)
+            return self._passed() and _real.recv_into(self, buffer, nbytes, flags)
         view = arguments.room(buffer, nbytes, "recv_into")
         if not view and channel.type == SOCK_STREAM:
             return 0
@@ -174,7 +178,7 @@ class Socket(Handle):
         """recvfrom(buffersize[, flags]) -> (data, address info)"""
         channel = self._channel
         if channel is None:
-            return _real.recvfrom(self, size, flags)
+            return self._passed() and _real.recvfrom(self, size, flags)
         size = operator.index(size)
         if size < 0:
             raise ValueError("negative buffersize in recvfrom")
@@ -185,7 +189,7 @@ class Socket(Handle):
         """recvfrom_into(buffer[, nbytes[, flags]]) -> (nbytes, address info)"""
         channel = self._channel
         if channel is None:
-            return _real.recvfrom_into(self, buffer, nbytes, flags)
+            return self._passed() and _real.recvfrom_into(self, buffer, nbytes, flags)
         view = arguments.room(buffer, nbytes, "recvfrom_into",
                               "nbytes is greater than the length of the buffer")
         flags, deadline = operator.index(flags), self._deadline(channel)
@@ -198,7 +202,7 @@ class Socket(Handle):
         """recvmsg(bufsize[, ancbufsize[, flags]]) -> (data, ancdata, msg_flags, address)"""
         channel = self._channel
         if channel is None:
-            return _real.recvmsg(self, size, ancbufsize, flags)
+            return self._passed() and _real.recvmsg(self, size, ancbufsize, flags)
         size = operator.index(size)
         if size < 0:
             raise ValueError("negative buffer size in recvmsg()")
@@ -208,7 +212,7 @@ class Socket(Handle):
         """recvmsg_into(buffers[, ancbufsize[, flags]]) -> (nbytes, ancdata, msg_flags, address)"""
         channel = self._channel
         if channel is None:
-            return _real.recvmsg_into(self, buffers, ancbufsize, flags)
+            return self._passed() and _real.recvmsg_into(self, buffers, ancbufsize, flags)
         views = arguments.views(buffers, "recvmsg_into", 1,
                                 lambda buffer: arguments.writable(buffer, "recvmsg_into"))
         data, told, out, address = self._recvmsg(channel, sum(map(len, views)), ancbufsize, flags)
@@ -234,7 +238,7 @@ class Socket(Handle):
         """getsockopt(level, option[, buffersize]) -> value"""
         channel = self._channel
         if channel is None:
-            return _real.getsockopt(self, level, option, buflen)
+            return self._passed() and _real.getsockopt(self, level, option, buflen)
         level, option, buflen = operator.index(level), operator.index(option), operator.index(buflen)
         if not 0 <= buflen <= 1024:
             raise OSError("getsockopt buflen out of range")
@@ -244,7 +248,7 @@ class Socket(Handle):
         """setsockopt(level, option, value: int | bytes), setsockopt(level, option, None, optlen: int)"""
         channel = self._channel
         if channel is None:
-            return _real.setsockopt(self, level, option, *value)
+            return self._passed() and _real.setsockopt(self, level, option, *value)
         if not value:
             raise TypeError("setsockopt() takes exactly 3 arguments (2 given)")
         level, option = operator.index(level), operator.index(option)

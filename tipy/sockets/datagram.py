@@ -80,6 +80,8 @@ class Datagram(Channel):
             self.alive()
             if remote is not None:
                 remote = destination(remote[0]), remote[1]
+                if not self.endpoint.broadcast and self.stack.ipv4.is_broadcast(remote[0]):
+                    raise os_error(errno.EACCES)       # before anything that may be wrong besides
             self.endpoint.send(view, remote)
             self.settle()
         return len(view)
@@ -154,7 +156,10 @@ class Datagram(Channel):
             if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
                 raise os_error(errno.EINVAL)
             self.shut |= how + 1
+            connected = self.endpoint.remote is not None
             self.endpoint.shutdown(how)
+            if not connected:
+                raise os_error(errno.ENOTCONN)
 
     def drop(self, linger=True):
         """See Channel.drop."""

@@ -1,9 +1,9 @@
 """A Python socket object's identity and life: its channel, its descriptor, its timeout, its end.
 
 It inherits the interpreter's own `_socket.socket`, whose file descriptor stays -1 until a program asks for
-`fileno()`. That base class does three things for us: `isinstance` and C code that insists on a socket are
-content; families other than AF_INET pass straight through to the kernel; and a closed socket answers
-every call as CPython does (EBADF), because without a channel each method ends in the base class's.
+`fileno()`. That base class does two things for us: `isinstance` and C code that insists on a socket are content;
+and families other than AF_INET pass straight through to the kernel, for a socket without a channel calls the
+base class's methods.
 
 Finalizers never take the lock: `__del__` leaves its work to whoever is inside the gate next.
 """
@@ -205,6 +205,12 @@ class Handle(_real):
         if fd >= 0:
             _real.close(self)
         return fd
+
+    def _passed(self):
+        """True if this socket is the kernel's; EBADF if it is one of ours and closed."""
+        if self._shape is not None:
+            raise os_error(errno.EBADF)
+        return True
 
     # -- the descriptor ---------------------------------------------------------------------------
 

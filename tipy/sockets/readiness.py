@@ -25,6 +25,7 @@ Descriptors find their channel again by the inode of the near end, which all its
 import os
 import select
 import threading
+import weakref
 
 import _socket
 
@@ -38,6 +39,9 @@ _NOWAIT = getattr(_socket, "MSG_DONTWAIT", 0)
 
 _channels = {}                 # inode of the near end -> channel
 _table_lock = threading.Lock()
+_watches = weakref.WeakKeyDictionary()     # stack -> weak reference to its Watch
+_IN = getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLET", 0)
+_OUT = getattr(select, "EPOLLOUT", 0)
 
 
 def channel_of(fd):
@@ -52,11 +56,52 @@ def _inode(fd):
         return None
 
 
+class Watch:
+    """Tells the far ends of one stack that something happened there: bytes, room, a hang-up.
+
+    An epoll of them all, edge-triggered, which the stack's driver looks at; it lives as long as the driver."""
+
+    def __init__(self, stack):
+        self._epoll = select.epoll()
+        self._far = weakref.WeakValueDictionary()      # fd -> Readiness
+
+    @staticmethod
+    def of(stack):
+        """The stack's Watch, or None where there is nobody to look (virtual time) or no epoll."""
+        known = _watches.get(stack)
+        watch = known() if known is not None else None
+        if watch is None and hasattr(select, "epoll"):
+            watch = Watch(stack)
+            if not stack.watch(watch._epoll.fileno(), watch._look):
+                return None
+            _watches[stack] = weakref.ref(watch)
+        return watch
+
+    def add(self, readiness):
+        """Look at this far end; closing it ends that."""
+        fd = readiness.far.fileno()
+        self._far[fd] = readiness
+        self._epoll.register(fd, _IN)
+
+    def expect(self, far, events):
+        """From now on these events matter (hang-ups always do)."""
+        self._epoll.modify(far.fileno(), events)
+
+    def _look(self):
+        for fd, _ in self._epoll.poll(0):
+            readiness = self._far.get(fd)
+            if readiness is not None:
+                readiness.channel.gate.inside.append(readiness.on_event)
+
+
 class Readiness:
     """The pair of one channel. All methods are called inside the gate.
 
     `fds`: the near-end descriptors that socket objects own. `broken`: the far end has been closed.
     """
+
+    __slots__ = ("channel", "fds", "far", "inode", "watch", "broken", "bridged", "filled", "tokens", "unread",
+                 "told", "outbox", "_fresh", "__weakref__")
 
     def __init__(self, channel):
         self.channel = channel
@@ -77,7 +122,9 @@ class Readiness:
         self.inode = os.fstat(near.fileno()).st_ino
         with _table_lock:
             _channels[self.inode] = self.channel
-        self._watch()
+        self.watch = Watch.of(self.channel.stack)
+        if self.watch is not None:
+            self.watch.add(self)
         return near
 
     def first_fd(self):
@@ -151,6 +198,7 @@ class Readiness:
     def _fill(self):
         near = self._near()
         if near is not None:
+            self._expect(0)
             try:
                 near.send(FILL, _NOWAIT)
                 self.filled = True
@@ -165,6 +213,7 @@ class Readiness:
         except OSError:
             pass
         self.filled = False
+        self._expect(_IN)
 
     def _shut(self, how):
         try:
@@ -207,7 +256,6 @@ class Readiness:
             self._end()
 
     def _end(self):
-        self._unwatch()
         self.far.close()
         self.far = None
 
@@ -257,6 +305,7 @@ class Readiness:
             near.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, BRIDGE_BUFFER)
             near.detach()
         self.bridged = True
+        self._expect(_IN | _OUT)
         self._pump()
 
     def unbridge(self):
@@ -264,6 +313,7 @@ class Readiness:
         if not self.bridged:
             return
         self.bridged = False
+        self._expect(_IN)
         near = self._near()
         if near is not None:
             near.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, 0)
@@ -293,17 +343,9 @@ class Readiness:
         except OSError:
             self._break()
 
-    # -- the stack's thread looks at the far ends ---------------------------------------------------
-
-    def _watch(self):
-        watch = getattr(self.channel.stack, "watch", None)
-        if watch is not None:
-            watch(self.far.fileno(), self.on_event)
-
-    def _unwatch(self):
-        unwatch = getattr(self.channel.stack, "unwatch", None)
-        if unwatch is not None:
-            unwatch(self.far.fileno())
+    def _expect(self, events):
+        if self.watch is not None:
+            self.watch.expect(self.far, events)
 
     def on_event(self):
         """Something happened at the far end: bytes to send, room to receive, or a hang-up."""
@@ -329,6 +371,7 @@ def _after_fork_in_child():
             readiness.far.close()
             readiness.far = None
     _channels.clear()
+    _watches.clear()
 
 
 if hasattr(os, "register_at_fork"):

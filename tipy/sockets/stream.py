@@ -342,6 +342,7 @@ class Stream(Channel):
         self.listening = False
         self._options = listener.options
         self.endpoint = None
+        self.stack.tcp.ports.change(self, listening=False)
         listener.readiness = None
         listener.close()
         self.gate.notify(listener)
@@ -350,10 +351,11 @@ class Stream(Channel):
     def drop(self, linger=True):
         """See Channel.drop: FIN, or RST with SO_LINGER 0 or unread data (RFC 2525)."""
         endpoint = self.endpoint
-        if endpoint is None or not self.listening and self._failed():
-            if self.bound is not None:
-                self.stack.tcp.ports.release(self)
-        elif self.listening:
+        if self.bound is not None:         # a connection keeps the port by a binding of its own
+            self.stack.tcp.ports.release(self)
+        if endpoint is None:
+            return
+        if self.listening:
             endpoint.close()
         elif endpoint.options.linger == 0 or self.pushback:
             endpoint.abort()
