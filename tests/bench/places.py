@@ -1,0 +1,103 @@
+"""Where a program runs. A place is picklable; in the process that is to be measured, `with place.open() as (module,
+address)` gives the socket module to use and the address to serve on."""
+
+import os
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from tests.bench import network
+
+_TIMEOUT = 30.0
+
+
+class OnKernel(NamedTuple):
+    """The kernel's own stack: in the namespace "peer", at the far end of cable `subnet`."""
+
+    subnet: int = network.REFERENCE
+
+    @contextmanager
+    def open(self):
+        """The interpreter's socket module."""
+        import socket
+        yield socket, network.address(self.subnet, 2)
+
+    worker = "peer"
+
+
+class OnStack(NamedTuple):
+    """A tipy stack on a new TAP of the namespace "client". settings: (name, value) pairs."""
+
+    subnet: int
+    offload: bool = True
+    settings: tuple = ()
+
+    @contextmanager
+    def open(self):
+        """A running stack's socket module."""
+        from tipy.stack import Stack
+        with Stack(link=network.open_tap(self.subnet, self.offload), settings=self.configuration()) as stack:
+            yield stack.socket, network.address(self.subnet, 2)
+
+    def configuration(self):
+        """Settings of the stack; nothing of the user's."""
+        from tipy.settings import Settings
+        return Settings.load(use_user_files=False, acd=False, gateway=None, ephemeral_ports=(10000, 65000),
+                             address=f"{network.address(self.subnet, 2)}/24", **dict(self.settings))
+
+    worker = "client"
+
+
+def run(place, program, *args):
+    """In a worker: program(module, address, *args), a generator. Yields the process id, then what it yields."""
+    with place.open() as (module, address):
+        yield os.getpid()
+        yield from program(module, address, *args)
+
+
+def client(program, *args):
+    """In a worker: a client program on the kernel's sockets."""
+    import socket
+    return program(socket, *args)
+
+
+class Server:
+    """A program running at a place, ready to be talked to. address: where; pid: its process."""
+
+    def __init__(self, net, place, program, *args):
+        self.place = place
+        self.address = network.address(place.subnet, 2)
+        self._job = getattr(net, place.worker).start(run, place, program, *args)
+        try:
+            self.pid = self._job.next(_TIMEOUT)
+            self._job.next(_TIMEOUT)
+        except BaseException:
+            self._job.close()
+            raise
+
+    def next(self, timeout=_TIMEOUT):
+        """The next thing the program yields."""
+        return self._job.next(timeout)
+
+    def failure(self):
+        """The exception the program ended with, or None."""
+        try:
+            self._job.next(0.2)
+        except TimeoutError:
+            return None
+        except Exception as error:
+            return error
+
+    def pin(self, cpus):
+        """Let every thread of the process run on these CPUs only."""
+        for thread in os.listdir(f"/proc/{self.pid}/task"):
+            os.sched_setaffinity(int(thread), cpus)
+
+    def close(self):
+        """End the program and its process."""
+        self._job.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()

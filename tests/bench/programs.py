@@ -1,0 +1,327 @@
+"""The programs that are measured, written once for any socket module: the interpreter's own or a stack's.
+
+A TCP connection starts with a request of 16 bytes, operation and size; what follows depends on the operation:
+
+    SINK     client sends `size` bytes, server answers with 8 bytes: how many came
+    SOURCE   server sends `size` bytes and closes
+    ECHO     server sends back every message of `size` bytes until the client closes
+    + CHECK  in SINK and SOURCE the stream is the pattern below and the receiver compares all of it
+    + BUSY   in SINK and SOURCE the server's thread computes between its calls
+"""
+
+import struct
+import time
+from array import array
+
+SINK, SOURCE, ECHO = 1, 2, 3
+CHECK, BUSY = 16, 32
+REQUEST = struct.Struct("!QQ")
+COUNT = struct.Struct("!Q")
+CHUNK = 1 << 18                       # bytes per call of a bulk program
+PORT = 8000
+_BUSY_TURNS = 10_000                  # about half a millisecond of pure Python
+
+
+# -- the stream -----------------------------------------------------------------------------------
+
+
+def pattern(index):
+    """Chunk number `index` of the stream that is compared: CHUNK bytes in which each 8 say where they belong."""
+    count = CHUNK // 8
+    return array("Q", range(index * count, (index + 1) * count)).tobytes()
+
+
+class Mismatch(Exception):
+    """The stream that arrived is not the one that was sent."""
+
+
+def compute():
+    """Work that needs the interpreter all the time."""
+    x = 1
+    for _ in range(_BUSY_TURNS):
+        x = x * 5 + 1 & 0xFFFF
+    return x
+
+
+def send_stream(sock, size, mode=0):
+    """Send `size` bytes."""
+    plain = memoryview(bytes(CHUNK))
+    index = 0
+    while size > 0:
+        data = memoryview(pattern(index)) if mode & CHECK else plain
+        sock.sendall(data[:size] if size < CHUNK else data)
+        size -= CHUNK
+        index += 1
+        if mode & BUSY:
+            compute()
+
+
+def receive_stream(sock, size, mode=0):
+    """Receive `size` bytes, or to the end; the number received. Mismatch if they are compared and differ."""
+    if mode & CHECK:
+        return _receive_checked(sock, size)
+    view = memoryview(bytearray(CHUNK))
+    got = 0
+    while got < size:
+        count = sock.recv_into(view)
+        if not count:
+            break
+        got += count
+        if mode & BUSY:
+            compute()
+    return got
+
+
+def _receive_checked(sock, size):
+    view = memoryview(bytearray(CHUNK))
+    index = got = 0
+    while got < size:
+        filled, wanted = 0, min(CHUNK, size - got)
+        while filled < wanted:
+            count = sock.recv_into(view[filled:wanted])
+            if not count:
+                raise Mismatch(f"the stream ended after {got + filled} of {size} bytes")
+            filled += count
+        if view[:filled] != memoryview(pattern(index))[:filled]:
+            raise Mismatch(f"the stream differs in bytes {got} to {got + filled}")
+        got += filled
+        index += 1
+    return got
+
+
+def receive_exactly(sock, size):
+    """`size` bytes; ConnectionError if the stream ends before."""
+    parts = []
+    while size:
+        part = sock.recv(size)
+        if not part:
+            raise ConnectionError("the stream ended early")
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+# -- servers: program(module, address, ...), yielding once when ready ------------------------------
+
+
+def tcp_server(module, address):
+    """Serve requests, one connection at a time, for ever."""
+    with module.socket() as listener:
+        listener.setsockopt(module.SOL_SOCKET, module.SO_REUSEADDR, 1)
+        listener.bind((address, PORT))
+        listener.listen()
+        yield "ready"
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                try:
+                    _serve(module, connection)
+                except ConnectionError:
+                    pass                           # the client has had enough
+
+
+def _serve(module, connection):
+    operation, size = REQUEST.unpack(receive_exactly(connection, REQUEST.size))
+    kind, mode = operation & 15, operation & ~15
+    if kind == SINK:
+        connection.sendall(COUNT.pack(receive_stream(connection, size, mode)))
+    elif kind == SOURCE:
+        send_stream(connection, size, mode)
+    else:
+        connection.setsockopt(module.IPPROTO_TCP, module.TCP_NODELAY, 1)
+        while True:
+            connection.sendall(receive_exactly(connection, size))
+
+
+def udp_echo(module, address):
+    """Send every datagram back, for ever."""
+    with module.socket(module.AF_INET, module.SOCK_DGRAM) as sock:
+        sock.bind((address, PORT))
+        yield "ready"
+        while True:
+            data, peer = sock.recvfrom(2048)
+            sock.sendto(data, peer)
+
+
+def udp_sink(module, address):
+    """Count datagrams; an empty one is answered with the count and the seconds from first to last."""
+    with module.socket(module.AF_INET, module.SOCK_DGRAM) as sock:
+        sock.bind((address, PORT))
+        yield "ready"
+        while True:
+            count, first, last = 0, None, 0.0
+            data, peer = sock.recvfrom(2048)
+            while data:
+                last = time.perf_counter()
+                first = last if first is None else first
+                count += 1
+                data, peer = sock.recvfrom(2048)
+            if count:
+                sock.sendto(struct.pack("!Qd", count, last - first), peer)
+            else:
+                sock.sendto(b"", peer)
+
+
+def udp_source(module, address):
+    """A request of 8 bytes, a number of milliseconds: send datagrams of 1000 bytes that long."""
+    with module.socket(module.AF_INET, module.SOCK_DGRAM) as sock:
+        sock.bind((address, PORT))
+        yield "ready"
+        data = bytes(1000)
+        while True:
+            request, peer = sock.recvfrom(2048)
+            if len(request) != 8:
+                continue
+            end = time.perf_counter() + COUNT.unpack(request)[0] / 1000
+            while time.perf_counter() < end:
+                for _ in range(32):
+                    sock.sendto(data, peer)
+
+
+def accept_and_close(module, address):
+    """Accept connections and close them at once, for ever."""
+    with module.socket() as listener:
+        listener.setsockopt(module.SOL_SOCKET, module.SO_REUSEADDR, 1)
+        listener.bind((address, PORT))
+        listener.listen(1024)
+        yield "ready"
+        while True:
+            connection, _ = listener.accept()
+            connection.close()
+
+
+# -- clients: program(module, address, ...) -> figure ----------------------------------------------
+
+
+def bulk_in(module, address, size, mode=0):
+    """Send `size` bytes to the server: bytes per second until it says it has them."""
+    with module.create_connection((address, PORT)) as sock:
+        start = time.perf_counter()
+        sock.sendall(REQUEST.pack(SINK | mode, size))
+        send_stream(sock, size, mode & CHECK)
+        count, = COUNT.unpack(receive_exactly(sock, COUNT.size))
+        seconds = time.perf_counter() - start
+    if count != size:
+        raise Mismatch(f"{count} of {size} bytes arrived")
+    return size / seconds
+
+
+def bulk_out(module, address, size, mode=0):
+    """Have the server send `size` bytes: bytes per second."""
+    with module.create_connection((address, PORT)) as sock:
+        start = time.perf_counter()
+        sock.sendall(REQUEST.pack(SOURCE | mode, size))
+        count = receive_stream(sock, size, mode & CHECK)
+        seconds = time.perf_counter() - start
+    if count != size:
+        raise Mismatch(f"{count} of {size} bytes arrived")
+    return size / seconds
+
+
+def tcp_ping_pong(module, address, count, size=64):
+    """The median round trip of `count` messages, in microseconds."""
+    with module.create_connection((address, PORT)) as sock:
+        sock.setsockopt(module.IPPROTO_TCP, module.TCP_NODELAY, 1)
+        sock.sendall(REQUEST.pack(ECHO, size))
+        data = bytes(size)
+        return _median_of_trips(count, lambda: (sock.sendall(data), receive_exactly(sock, size)))
+
+
+def udp_ping_pong(module, address, count, size=64):
+    """The median round trip of `count` datagrams, in microseconds."""
+    with module.socket(module.AF_INET, module.SOCK_DGRAM) as sock:
+        sock.connect((address, PORT))
+        data = bytes(size)
+        return _median_of_trips(count, lambda: (sock.send(data), sock.recv(2048)))
+
+
+def _median_of_trips(count, trip):
+    now = time.perf_counter
+    for _ in range(count // 10):
+        trip()
+    times = []
+    for _ in range(count):
+        start = now()
+        trip()
+        times.append(now() - start)
+    return sorted(times)[count // 2] * 1e6
+
+
+def udp_window(module, address, seconds, outstanding=32, size=64):
+    """Echoes per second with `outstanding` datagrams under way. Lost ones are replaced."""
+    with module.socket(module.AF_INET, module.SOCK_DGRAM) as sock:
+        sock.connect((address, PORT))
+        sock.settimeout(0.2)
+        data = bytes(size)
+        start = time.perf_counter()
+        end, count = start + seconds, 0
+        for _ in range(outstanding):
+            sock.send(data)
+        while time.perf_counter() < end:
+            try:
+                sock.recv(2048)
+            except TimeoutError:
+                for _ in range(outstanding):
+                    sock.send(data)
+                continue
+            count += 1
+            sock.send(data)
+        return count / (time.perf_counter() - start)
+
+
+def udp_into(module, address, seconds):
+    """Send datagrams of 1000 bytes for that long: how many per second the server's program received."""
+    with module.socket(module.AF_INET, module.SOCK_DGRAM) as sock:
+        sock.connect((address, PORT))
+        data = bytes(1000)
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            for _ in range(32):
+                try:
+                    sock.send(data)
+                except OSError:                     # ENOBUFS: the interface's queue is full
+                    break
+        return _ask_for_count(sock)
+
+
+def _ask_for_count(sock):
+    sock.settimeout(1.0)
+    for _ in range(10):
+        sock.send(b"")
+        try:
+            answer = sock.recv(64)
+        except TimeoutError:
+            continue
+        if len(answer) == 16:
+            count, seconds = struct.unpack("!Qd", answer)
+            return count / seconds if seconds else 0.0
+    raise TimeoutError("the server does not tell its count")
+
+
+def udp_out_of(module, address, seconds):
+    """Have the server send datagrams of 1000 bytes for that long: how many per second arrive here."""
+    with module.socket(module.AF_INET, module.SOCK_DGRAM) as sock:
+        sock.connect((address, PORT))
+        sock.settimeout(0.3)
+        sock.send(COUNT.pack(int(seconds * 1000)))
+        view, count, first, last = bytearray(2048), 0, None, 0.0
+        limit = time.perf_counter() + seconds + 5
+        try:
+            while last < limit:
+                sock.recv_into(view)
+                last = time.perf_counter()
+                first = last if first is None else first
+                count += 1
+        except TimeoutError:
+            pass
+        return count / (last - first) if count > 1 else 0.0
+
+
+def connect_and_close(module, address, count):
+    """Open and close `count` connections: how many per second."""
+    start = time.perf_counter()
+    for _ in range(count):
+        sock = module.socket()
+        sock.connect((address, PORT))
+        sock.close()
+    return count / (time.perf_counter() - start)
