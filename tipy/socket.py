@@ -162,8 +162,8 @@ def _library_doc():
 def _become_default():
     """Put the default namespace in this module's place."""
     module = types.ModuleType(__name__)
-    module.__dict__.update(__spec__=__spec__, __loader__=__loader__, __package__=__package__, __file__=__file__,
-                           make_module=make_module)
+    module.__dict__.update(__spec__=__spec__, __loader__=__loader__, __package__=__package__,
+                           __file__=__file__, make_module=make_module)
     sys.modules[__name__] = module
     _fill(module, Space())
 

@@ -21,7 +21,8 @@ CALLS = [
     lambda s: s.settimeout(1e30),
     lambda s: s.settimeout(float("nan")), lambda s: s.settimeout(1j), lambda s: s.setsockopt(0, 2),
     lambda s: s.setsockopt(0, 2, "a"), lambda s: s.setsockopt(0, 2, None), lambda s: s.listen("a"),
-    lambda s: s.shutdown("a"),
+    lambda s: s.shutdown("a"), lambda s: s.shutdown(2 ** 31),
+    lambda s: s.listen(2 ** 31), lambda s: s.recv(1, 2 ** 31),
 ]
 
 
@@ -81,7 +82,8 @@ def test_a_closed_socket_answers_ebadf(net):
     sock.close()
     assert sock.fileno() == -1 and "[closed]" in repr(sock)
     for call in (lambda: sock.send(b"x"), lambda: sock.recv(1), sock.getsockname, sock.getpeername,
-                 sock.accept, sock.listen, lambda: sock.connect(("", 9)), lambda: sock.bind(("", 0)), lambda: sock.getsockopt(1, 2), lambda: sock.shutdown(2)):
+                 sock.accept, sock.listen, lambda: sock.connect(("", 9)), lambda: sock.bind(("", 0)),
+                 lambda: sock.getsockopt(1, 2), lambda: sock.shutdown(2)):
         with pytest.raises(OSError) as error:
             call()
         assert error.value.errno == errno.EBADF

@@ -83,7 +83,7 @@ class Socket(Handle):
         channel = self._channel
         if channel is None:
             return self._passed() and _real.listen(self, *(() if backlog is None else (backlog,)))
-        channel.listen(128 if backlog is None else max(operator.index(backlog), 0))
+        channel.listen(128 if backlog is None else max(arguments.c_int(backlog), 0))
 
     def _accept(self):
         """_accept() -> (something for socket(fileno=...), address info)"""
@@ -98,7 +98,7 @@ class Socket(Handle):
         channel = self._channel
         if channel is None:
             return self._passed() and _real.shutdown(self, how)
-        channel.shutdown(operator.index(how))
+        channel.shutdown(arguments.c_int(how))
 
     # -- sending ----------------------------------------------------------------------------------
 
@@ -107,14 +107,14 @@ class Socket(Handle):
         channel = self._channel
         if channel is None:
             return self._passed() and _real.send(self, data, flags)
-        return channel.send(arguments.readable(data), operator.index(flags), self._deadline(channel))
+        return channel.send(arguments.readable(data), arguments.c_int(flags), self._deadline(channel))
 
     def sendall(self, data, flags=0, /):
         """sendall(data[, flags])"""
         channel = self._channel
         if channel is None:
             return self._passed() and _real.sendall(self, data, flags)
-        channel.send(arguments.readable(data), operator.index(flags), self._deadline(channel), True)
+        channel.send(arguments.readable(data), arguments.c_int(flags), self._deadline(channel), True)
 
     def sendto(self, data, *args):
         """sendto(data[, flags], address) -> count"""
@@ -124,7 +124,7 @@ class Socket(Handle):
         if not 1 <= len(args) <= 2:
             raise TypeError(f"sendto() takes 2 or 3 arguments ({len(args) + 1} given)")
         view = arguments.readable(data)
-        flags = operator.index(args[0]) if len(args) == 2 else 0
+        flags = arguments.c_int(args[0]) if len(args) == 2 else 0
         remote = arguments.address(args[-1], "sendto", self._space.names.resolve)
         _audit("socket.sendto", self, args[-1])
         if channel.type == SOCK_STREAM:
@@ -138,7 +138,7 @@ class Socket(Handle):
             return self._passed() and _real.sendmsg(self, buffers, ancdata, flags, address)
         views = arguments.views(buffers, "sendmsg", 1, arguments.readable)
         ancillary = _check_ancillary(ancdata)
-        flags = operator.index(flags)
+        flags = arguments.c_int(flags)
         remote = None
         if address is not None:
             remote = arguments.address(address, "sendmsg", self._space.names.resolve)
@@ -162,7 +162,7 @@ class Socket(Handle):
             raise ValueError("negative buffersize in recv")
         if not size and channel.type == SOCK_STREAM:
             return b""
-        return channel.receive(size, operator.index(flags), self._deadline(channel))
+        return channel.receive(size, arguments.c_int(flags), self._deadline(channel))
 
     def recv_into(self, buffer, nbytes=0, flags=0):
         """recv_into(buffer, [nbytes[, flags]]) -> nbytes_read"""
@@ -172,7 +172,7 @@ class Socket(Handle):
         view = arguments.room(buffer, nbytes, "recv_into")
         if not view and channel.type == SOCK_STREAM:
             return 0
-        return channel.receive_into(view, operator.index(flags), self._deadline(channel))
+        return channel.receive_into(view, arguments.c_int(flags), self._deadline(channel))
 
     def recvfrom(self, size, flags=0, /):
         """recvfrom(buffersize[, flags]) -> (data, address info)"""
@@ -182,7 +182,7 @@ class Socket(Handle):
         size = operator.index(size)
         if size < 0:
             raise ValueError("negative buffersize in recvfrom")
-        data, _, _, remote = channel.receive_message(size, operator.index(flags), self._deadline(channel))
+        data, _, _, remote = channel.receive_message(size, arguments.c_int(flags), self._deadline(channel))
         return data, None if remote is None else endpoint_name(remote)
 
     def recvfrom_into(self, buffer, nbytes=0, flags=0):
@@ -192,7 +192,7 @@ class Socket(Handle):
             return self._passed() and _real.recvfrom_into(self, buffer, nbytes, flags)
         view = arguments.room(buffer, nbytes, "recvfrom_into",
                               "nbytes is greater than the length of the buffer")
-        flags, deadline = operator.index(flags), self._deadline(channel)
+        flags, deadline = arguments.c_int(flags), self._deadline(channel)
         if channel.type == SOCK_STREAM:
             return channel.receive_into(view, flags, deadline), None
         count, remote = channel.receive_from_into(view, flags, deadline)
@@ -227,7 +227,7 @@ class Socket(Handle):
         space = operator.index(space)
         if not 0 <= space < 2 ** 31:
             raise ValueError("invalid ancillary data buffer length")
-        flags, deadline = operator.index(flags), self._deadline(channel)
+        flags, deadline = arguments.c_int(flags), self._deadline(channel)
         data, told, out, remote = channel.receive_message(size, flags, deadline)
         told, clipped = clip_ancillary(told, space) if told else ([], 0)
         return data, told, out | clipped, None if remote is None else endpoint_name(remote)
@@ -239,7 +239,7 @@ class Socket(Handle):
         channel = self._channel
         if channel is None:
             return self._passed() and _real.getsockopt(self, level, option, buflen)
-        level, option, buflen = operator.index(level), operator.index(option), operator.index(buflen)
+        level, option, buflen = map(arguments.c_int, (level, option, buflen))
         if not 0 <= buflen <= 1024:
             raise OSError("getsockopt buflen out of range")
         return get_option(channel, level, option, buflen)
@@ -251,7 +251,7 @@ class Socket(Handle):
             return self._passed() and _real.setsockopt(self, level, option, *value)
         if not value:
             raise TypeError("setsockopt() takes exactly 3 arguments (2 given)")
-        level, option = operator.index(level), operator.index(option)
+        level, option = arguments.c_int(level), arguments.c_int(option)
         set_option(channel, level, option, _option_bytes(value))
 
     def tcp_info(self):
@@ -292,10 +292,7 @@ def _option_bytes(value):
         return b""
     value, = value
     if isinstance(value, int):
-        if not -2 ** 31 <= value < 2 ** 31:
-            raise OverflowError("signed integer is greater than maximum" if value > 0
-                                else "signed integer is less than minimum")
-        return value.to_bytes(4, sys.byteorder, signed=True)
+        return arguments.c_int(value).to_bytes(4, sys.byteorder, signed=True)
     return bytes(arguments.readable(value))
 
 

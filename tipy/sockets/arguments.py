@@ -11,6 +11,15 @@ _LONGEST_TIMEOUT = 2 ** 63 / 1e9           # _PyTime_t counts nanoseconds in 64 
 _LONGEST_POLL = (2 ** 31 - 1) / 1e3        # poll() takes an int of milliseconds
 
 
+def c_int(value):
+    """An int that fits a C int."""
+    value = operator.index(value)
+    if not -2 ** 31 <= value < 2 ** 31:
+        raise OverflowError("signed integer is greater than maximum" if value > 0
+                            else "signed integer is less than minimum")
+    return value
+
+
 def readable(data):
     """A flat view of the bytes-like `data`."""
     try:

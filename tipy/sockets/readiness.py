@@ -59,7 +59,7 @@ def _inode(fd):
 class Watch:
     """Tells the far ends of one stack that something happened there: bytes, room, a hang-up.
 
-    An epoll of them all, edge-triggered, which the stack's driver looks at; it lives as long as the driver."""
+    An epoll of them all, edge-triggered, which the stack's driver looks at and keeps alive."""
 
     def __init__(self, stack):
         self._epoll = select.epoll()
