@@ -35,7 +35,9 @@ def test_a_mistake_is_answered_in_cpythons_words(loopback, keep, call):
     for net in (kernel, tipy.socket):
         with pytest.raises((TypeError, ValueError, OverflowError)) as error:
             call(keep(net.socket()))
-        told.append((type(error.value), str(error.value)))
+        # how an int is too large is worded differently from version to version
+        overflow = isinstance(error.value, OverflowError) and "port" not in str(error.value)
+        told.append((type(error.value), "too large" if overflow else str(error.value)))
     assert told[1] == told[0]
 
 

@@ -2,8 +2,8 @@
 
 It inherits the interpreter's own `_socket.socket`, whose file descriptor stays -1 until a program asks for
 `fileno()`. That base class does two things for us: `isinstance` and C code that insists on a socket are
-content; and families other than AF_INET pass straight through to the kernel, for a socket without a channel calls the
-base class's methods.
+content; and families other than AF_INET pass straight through to the kernel, for a socket without a channel
+calls the base class's methods.
 
 Finalizers never take the lock: `__del__` leaves its work to whoever is inside the gate next.
 """
