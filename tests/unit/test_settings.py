@@ -36,7 +36,8 @@ def said(error, **keywords):
 
 def test_default_network():
     settings = Settings()
-    assert (settings.ifname, settings.address, settings.gateway) == ("tap7", "192.168.2.200/24", "192.168.2.1")
+    assert (settings.ifname, settings.address) == ("tap7", "192.168.2.200/24")
+    assert settings.gateway == "192.168.2.1"
 
 
 @pytest.mark.parametrize("name, value", [
@@ -46,8 +47,9 @@ def test_default_network():
     ("sack", True), ("timestamps", True), ("window_scaling", True), ("ecn", 2),
     ("syn_retries", 6), ("synack_retries", 5), ("retries2", 15), ("fin_timeout", 60),
     ("keepalive_time", 7200), ("keepalive_intvl", 75), ("keepalive_probes", 9),
-    ("slow_start_after_idle", True), ("syncookies", True), ("congestion_control", "cubic"), ("recovery", True),
-    ("notsent_lowat", None), ("rfc1337", True), ("max_syn_backlog", 4096), ("somaxconn", 4096),
+    ("slow_start_after_idle", True), ("syncookies", True), ("congestion_control", "cubic"),
+    ("recovery", True), ("notsent_lowat", None), ("rfc1337", True), ("max_syn_backlog", 4096),
+    ("somaxconn", 4096),
     ("rcvbuf", 131072), ("rcvbuf_max", 6291456), ("sndbuf", 16384), ("sndbuf_max", 4194304),
     ("rto_min", 0.2), ("rto_initial", 1.0), ("rto_max", 120.0), ("delayed_ack", 0.04),
     ("challenge_ack_interval", 0.5),
@@ -119,8 +121,8 @@ def test_two_addresses_make_a_network():
     assert Settings(address="10.0.0.0/31", gateway="10.0.0.1").gateway == "10.0.0.1"
 
 
-@pytest.mark.parametrize("address", ["10.0.0.0/24", "10.0.0.255/24", "224.0.0.5/4", "127.0.0.2/8", "0.0.0.0/0",
-                                     "255.255.255.255/32"])
+@pytest.mark.parametrize("address", ["10.0.0.0/24", "10.0.0.255/24", "224.0.0.5/4", "127.0.0.2/8",
+                                     "0.0.0.0/0", "255.255.255.255/32"])
 def test_address_of_no_host_is_refused(address):
     assert "cannot be the address of a host" in said(ValueError, address=address)
 
@@ -224,7 +226,8 @@ def test_environment(user, monkeypatch, name, text, attribute, value):
 
 @pytest.mark.parametrize("name, text, sentence", [
     ("TIPY_MTU", "big", "environment: TIPY_MTU = 'big': a whole number between 68 and 65535 is needed"),
-    ("TIPY_ADRESS", "10.0.0.2/24", "environment: there is no setting TIPY_ADRESS: did you mean TIPY_ADDRESS?"),
+    ("TIPY_ADRESS", "10.0.0.2/24",
+     "environment: there is no setting TIPY_ADRESS: did you mean TIPY_ADDRESS?"),
     ("TIPY_SACK", "perhaps", "environment: TIPY_SACK = 'perhaps': True or False is needed"),
 ])
 def test_wrong_environment(user, monkeypatch, name, text, sentence):
@@ -273,9 +276,10 @@ def test_empty_name_means_no_config(user, monkeypatch):
     ("MTU = 5", "config.py: MTU = 5: a whole number between 68 and 65535 is needed"),
     ("\nMTU = = 5", "config.py: line 3: SyntaxError: invalid syntax (config.py, line 3)"),
     ("\n1 / 0", "config.py: line 3: ZeroDivisionError: division by zero"),
-    ("IP_ADDRESS = '10.0.0.5'", "config.py: IP_ADDRESS = '10.0.0.5': '10.0.0.5' has no prefix length; write it "
-                                "like 192.168.2.200/24"),
-    ("IP_STATIC = False", "config.py: IP_STATIC = False: DHCP is not implemented yet; give IP_ADDRESS and MASK"),
+    ("IP_ADDRESS = '10.0.0.5'",
+     "config.py: IP_ADDRESS = '10.0.0.5': '10.0.0.5' has no prefix length; write it like 192.168.2.200/24"),
+    ("IP_STATIC = False",
+     "config.py: IP_STATIC = False: DHCP is not implemented yet; give IP_ADDRESS and MASK"),
     ("MASK = '255.255.0.0'", "config.py: MASK = '255.255.0.0': this needs IP_ADDRESS beside it"),
     ("IP_ADDRESS = '10.0.0.5'\nMASK = '255.0.255.0'",
      "config.py: IP_ADDRESS = '10.0.0.5/255.0.255.0': 255.0.255.0 is not a netmask"),
@@ -332,9 +336,9 @@ EPHEMERAL_PORTS = range(32768, 60999)
 """)
     settings = Settings.load()
     assert settings == Settings(
-        mac="00:11:22:33:44:55", address="10.9.0.200/24", gateway="10.9.0.1", mtu=1400, ifname="tap9", mss=1360,
-        defragmentation_timeout=10, arp_reply_timeout=3, arp_cache_ttl=300, ephemeral_ports=(32768, 60998),
-        log_channels=("arp-c", "socket", "stack"))
+        mac="00:11:22:33:44:55", address="10.9.0.200/24", gateway="10.9.0.1", mtu=1400, ifname="tap9",
+        mss=1360, defragmentation_timeout=10, arp_reply_timeout=3, arp_cache_ttl=300,
+        ephemeral_ports=(32768, 60998), log_channels=("arp-c", "socket", "stack"))
 
 
 # -- who wins -----------------------------------------------------------------------------------------
@@ -358,7 +362,7 @@ def test_gateway_of_the_config_is_left_out_if_a_keyword_moves_the_stack(user):
 def test_sources_that_do_not_fit_together(user, monkeypatch):
     user(f"{CONFIG_LINE}\nIP_ADDRESS = '10.0.0.5/24'\n")
     monkeypatch.setenv("TIPY_ROUTER", "10.1.0.1")
-    assert said(SetupError).startswith("config.py, environment and program do not fit together: gateway 10.1.0.1")
+    assert "config.py, environment and program do not fit together: gateway 10.1.0.1" in said(SetupError)
 
 
 def test_user_files_can_be_ignored(user, monkeypatch):
