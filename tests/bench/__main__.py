@@ -11,8 +11,14 @@ from tests.bench.contest import Contest, run_rows
 
 ROWS = {
     "bulk": bulk.bulk,
+    "busy": bulk.busy,
+    "background": bulk.background,
+    "plain": bulk.plain,
+    "memory": bulk.memory,
     "ping-pong": latency.ping_pong,
+    "udp": rates.udp,
     "connect": rates.connect,
+    "ping": rates.ping,
 }
 
 

@@ -1,8 +1,9 @@
 """Rows: bulk TCP. k2s is kernel to stack (the client sends), s2k stack to kernel."""
 
-from tests.bench import programs
-from tests.bench.contest import KERNEL, KERNEL_TSO, STACK, Goal, lines
+from tests.bench import probe, programs
+from tests.bench.contest import KERNEL, KERNEL_TSO, STACK, Goal, Line, lines, median
 
+PROBE = "bare TAP"
 _MB = 1e6
 _DIRECTIONS = {"k2s": programs.bulk_in, "s2k": programs.bulk_out}
 _WARM_UP = 8 << 20
@@ -10,17 +11,109 @@ _LEAST, _MOST = 4 << 20, 2 << 30
 
 
 def bulk(contest):
-    """Bulk TCP over the TAP with offload, beside the kernel's veth; then the same with every byte compared."""
-    goals = {"k2s": {STACK: Goal(low=1.5)}, "s2k": {STACK: Goal(low=2.5)}}
-    places = {KERNEL: contest.kernel(), KERNEL_TSO: contest.kernel(tso=True), STACK: contest.stack()}
-    with contest.against_kernel(places, programs.tcp_server) as servers:
+    """Bulk TCP over a TAP with offload, beside the kernel's veth and the bare TAP; the stream compared."""
+    yield from _bulk(contest, True, {"k2s": 1.5, "s2k": 2.5}, 0.55)
+
+
+def plain(contest):
+    """Bulk TCP over a TAP without offload, beside the bare TAP without offload."""
+    yield from _bulk(contest, False, {}, 0.5)
+
+
+def _bulk(contest, offload, goals, of_ceiling):
+    title = "bulk TCP" if offload else "plain TAP, bulk TCP"
+    servers = contest.servers()
+    with servers:
+        servers.start(KERNEL, contest.kernel(), programs.tcp_server)
+        if offload:
+            servers.start(KERNEL_TSO, contest.kernel(tso=True), programs.tcp_server)
+        servers.start(PROBE, probe.OnProbe(contest.subnet(), offload), probe.server)
+        servers.start(STACK, contest.stack(offload), programs.tcp_server)
         for direction, program in _DIRECTIONS.items():
-            yield from lines(f"bulk TCP {direction}", measure(contest, servers, program), "MB/s", _MB,
-                             goals[direction])
-        del servers[KERNEL_TSO]
+            figures = measure(contest, servers.all, program)
+            goal = Goal(low=goals[direction]) if direction in goals else None
+            yield from lines(f"{title} {direction}", figures, "MB/s", _MB, {STACK: goal})
+            yield of(f"{title} {direction}, of the ceiling", figures, STACK, PROBE, of_ceiling)
+        pair = {name: servers.all[name] for name in (KERNEL, STACK)}
         for direction, program in _DIRECTIONS.items():
-            figures = measure(contest, servers, program, programs.CHECK)
-            yield from lines(f"bulk TCP {direction}, compared", figures, "MB/s", _MB, {STACK: Goal(low=0.2)})
+            figures = measure(contest, pair, program, programs.CHECK)
+            goal = Goal(low=0.2) if offload else None
+            yield from lines(f"{title} {direction}, compared", figures, "MB/s", _MB, {STACK: goal})
+
+
+def busy(contest):
+    """Bulk TCP while the server's thread computes half a millisecond of pure Python between its calls."""
+    with contest.servers() as servers:
+        servers.start(KERNEL, contest.kernel(), programs.tcp_server)
+        servers.start(STACK, contest.stack(), programs.tcp_server)
+        for direction, program in _DIRECTIONS.items():
+            idle = measure(contest, servers.all, program)
+            working = measure(contest, servers.all, program, programs.BUSY)
+            for name, goal in ((KERNEL, None), (STACK, 0.3)):
+                figures = {"computing": working[name], "idle": idle[name]}
+                yield of(f"bulk TCP {direction}, {name}, computing", figures, "computing", "idle", goal, "idle")
+
+
+def background(contest):
+    """Bulk TCP while a second thread of the server's process computes all the time."""
+    with contest.servers() as servers:
+        servers.start(STACK, contest.stack(), programs.tcp_server)
+        servers.start("computing", contest.stack(), programs.tcp_server_with_computing_thread)
+        for direction, program in _DIRECTIONS.items():
+            figures = measure(contest, servers.all, program)
+            yield of(f"bulk TCP {direction}, a thread computing", figures, "computing", STACK, None, "idle")
+
+
+def memory(contest):
+    """Bulk TCP between two stacks of one process over the in-memory wire, beside the kernel's veth."""
+    with contest.servers() as servers:
+        servers.start(KERNEL, contest.kernel(), programs.tcp_server)
+        reference = measure(contest, servers.all, programs.bulk_in)[KERNEL]
+    figures = {KERNEL: reference}
+    for name, offload in ((STACK, True), ("tipy without offload", False)):
+        figures[name] = contest.net.client.call(between_stacks, offload, contest.seconds, contest.repetitions,
+                                                timeout=120)
+    yield from lines("stack <-> stack in memory", figures, "MB/s", _MB, {STACK: Goal(low=1.0)})
+
+
+def between_stacks(offload, seconds, repetitions):
+    """Bytes per second from one stack to another in this process."""
+    import threading
+
+    from tipy import log
+    from tipy.link import Wire
+    from tipy.settings import Settings
+    from tipy.stack import Stack
+    log.choose(())
+    wire, stacks = Wire(offload=offload), []
+    for host in (1, 2):
+        settings = Settings.load(use_user_files=False, acd=False, gateway=None, address=f"10.8.0.{host}/24")
+        stacks.append(Stack(link=wire.port(), settings=settings))
+        stacks[-1].start()
+    server = programs.tcp_server(stacks[1].socket, "10.8.0.2")
+    next(server)
+    threading.Thread(target=_run_to_the_end, args=(server,), daemon=True).start()
+    rate = programs.bulk_in(stacks[0].socket, "10.8.0.2", _WARM_UP)
+    size = int(min(max(rate * seconds, _LEAST), _MOST)) & ~0xFFFF
+    figures = [programs.bulk_in(stacks[0].socket, "10.8.0.2", size) for _ in range(repetitions)]
+    for stack in stacks:
+        stack.stop()
+    return figures
+
+
+def _run_to_the_end(generator):
+    try:
+        for _ in generator:
+            pass
+    except OSError:
+        pass                                           # the stack was stopped
+
+
+def of(title, figures, name, base, goal, base_name=None):
+    """A Line: the median of one contender, and its ratio to that of another."""
+    value, other = median(figures[name]), median(figures[base])
+    return Line(title, value / _MB, "MB/s", value / other, base_name or base,
+                Goal(low=goal) if goal is not None else None, tuple(round(v / _MB, 3) for v in figures[name]))
 
 
 def measure(contest, servers, program, mode=0):

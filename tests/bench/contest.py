@@ -109,22 +109,36 @@ class Contest:
                 figures[name].append(measure())
         return figures
 
-    def against_kernel(self, places, server_program, *args):
-        """Start `server_program` at each of the places (name -> place): a context with name -> Server."""
-        return _Servers(self, places, server_program, args)
+    def servers(self):
+        """A set of servers that end together."""
+        return Servers(self)
+
+    def beside_kernel(self, program, **settings):
+        """Two servers of `program`: the kernel's, and a stack's on a TAP with offload."""
+        servers = Servers(self)
+        try:
+            servers.start(KERNEL, self.kernel(), program)
+            servers.start(STACK, self.stack(**settings), program)
+        except BaseException:
+            servers.__exit__()
+            raise
+        return servers
 
 
-class _Servers:
-    def __init__(self, contest, places, program, args):
-        self._contest, self._places, self._program, self._args = contest, places, program, args
+class Servers:
+    """Servers by name, in `all`; a context that ends them."""
+
+    def __init__(self, contest):
+        self.all = {}
+        self._contest = contest
         self._stack = ExitStack()
 
+    def start(self, name, place, program, *args):
+        """One more."""
+        self.all[name] = self._stack.enter_context(self._contest.serve(place, program, *args))
+
     def __enter__(self):
-        with self._stack:
-            servers = {name: self._stack.enter_context(self._contest.serve(place, self._program, *self._args))
-                       for name, place in self._places.items()}
-            self._stack = self._stack.pop_all()
-        return servers
+        return self
 
     def __exit__(self, *exc_info):
         self._stack.close()

@@ -3,7 +3,7 @@
 import os
 
 from tests.bench import programs
-from tests.bench.contest import KERNEL, STACK, Goal, lines
+from tests.bench.contest import STACK, Goal, lines
 
 _PROGRAMS = {"UDP": (programs.udp_echo, programs.udp_ping_pong), "TCP": (programs.tcp_server, programs.tcp_ping_pong)}
 _GOALS = {("UDP", "free CPUs"): 1.4, ("UDP", "one CPU"): 2.0, ("TCP", "free CPUs"): 1.6, ("TCP", "one CPU"): 2.5}
@@ -13,15 +13,14 @@ def ping_pong(contest):
     """Median round trip of 64 bytes, UDP and TCP."""
     count = 500 if contest.quick else 3000
     for protocol, (server_program, program) in _PROGRAMS.items():
-        places = {KERNEL: contest.kernel(), STACK: contest.stack()}
-        with contest.against_kernel(places, server_program) as servers:
+        with contest.beside_kernel(server_program) as servers:
             everywhere = os.sched_getaffinity(0)
             for placement, cpus in (("free CPUs", everywhere), ("one CPU", {min(everywhere)})):
-                for server in servers.values():
+                for server in servers.all.values():
                     server.pin(cpus)
                 figures = contest.turns({
                     name: lambda server=server: contest.ask(server, pinned, program, cpus, count)
-                    for name, server in servers.items()})
+                    for name, server in servers.all.items()})
                 goal = Goal(high=_GOALS[protocol, placement])
                 yield from lines(f"{protocol} ping-pong 64 B, {placement}", figures, "us", goals={STACK: goal})
 

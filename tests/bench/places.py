@@ -2,12 +2,14 @@
 address)` gives the socket module to use and the address to serve on."""
 
 import os
+import time
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from tests.bench import network
 
 _TIMEOUT = 30.0
+_TURNS, _TURN = 400, 0.005              # how long a killed process may take to be gone
 
 
 class OnKernel(NamedTuple):
@@ -34,7 +36,9 @@ class OnStack(NamedTuple):
     @contextmanager
     def open(self):
         """A running stack's socket module."""
+        from tipy import log
         from tipy.stack import Stack
+        log.choose(())
         with Stack(link=network.open_tap(self.subnet, self.offload), settings=self.configuration()) as stack:
             yield stack.socket, network.address(self.subnet, 2)
 
@@ -67,6 +71,7 @@ class Server:
         self.place = place
         self.address = network.address(place.subnet, 2)
         self._job = getattr(net, place.worker).start(run, place, program, *args)
+        self.pid = None
         try:
             self.pid = self._job.next(_TIMEOUT)
             self._job.next(_TIMEOUT)
@@ -93,8 +98,12 @@ class Server:
             os.sched_setaffinity(int(thread), cpus)
 
     def close(self):
-        """End the program and its process."""
+        """End the program and wait until its process, and so its ports and TAP, are gone."""
         self._job.close()
+        for _ in range(_TURNS):
+            if not os.path.exists(f"/proc/{self.pid}"):
+                return
+            time.sleep(_TURN)
 
     def __enter__(self):
         return self

@@ -5,30 +5,36 @@ A TCP connection starts with a request of 16 bytes, operation and size; what fol
     SINK     client sends `size` bytes, server answers with 8 bytes: how many came
     SOURCE   server sends `size` bytes and closes
     ECHO     server sends back every message of `size` bytes until the client closes
+    CONNECT  server opens and closes `size` connections to the client's ACCEPTOR port, answers with 8 bytes: microseconds
     + CHECK  in SINK and SOURCE the stream is the pattern below and the receiver compares all of it
     + BUSY   in SINK and SOURCE the server's thread computes between its calls
 """
 
+import random
 import struct
+import threading
 import time
-from array import array
 
-SINK, SOURCE, ECHO = 1, 2, 3
+SINK, SOURCE, ECHO, CONNECT = 1, 2, 3, 4
 CHECK, BUSY = 16, 32
 REQUEST = struct.Struct("!QQ")
 COUNT = struct.Struct("!Q")
 CHUNK = 1 << 18                       # bytes per call of a bulk program
-PORT = 8000
+PORT, ACCEPTOR = 8000, 8001
 _BUSY_TURNS = 10_000                  # about half a millisecond of pure Python
 
 
 # -- the stream -----------------------------------------------------------------------------------
 
+_BASE = random.Random(1).randbytes(CHUNK) * 2
+_STEP = 50_021                        # odd: the chunks repeat after 64 GB
+
 
 def pattern(index):
-    """Chunk number `index` of the stream that is compared: CHUNK bytes in which each 8 say where they belong."""
-    count = CHUNK // 8
-    return array("Q", range(index * count, (index + 1) * count)).tobytes()
+    """Chunk number `index` of the stream that is compared: CHUNK bytes as a view. Every byte depends on where it
+    is: the chunks are one random block, each time turned a little further."""
+    start = index * _STEP % CHUNK
+    return memoryview(_BASE)[start:start + CHUNK]
 
 
 class Mismatch(Exception):
@@ -48,7 +54,7 @@ def send_stream(sock, size, mode=0):
     plain = memoryview(bytes(CHUNK))
     index = 0
     while size > 0:
-        data = memoryview(pattern(index)) if mode & CHECK else plain
+        data = pattern(index) if mode & CHECK else plain
         sock.sendall(data[:size] if size < CHUNK else data)
         size -= CHUNK
         index += 1
@@ -73,7 +79,8 @@ def receive_stream(sock, size, mode=0):
 
 
 def _receive_checked(sock, size):
-    view = memoryview(bytearray(CHUNK))
+    buffer = bytearray(CHUNK)
+    view = memoryview(buffer)
     index = got = 0
     while got < size:
         filled, wanted = 0, min(CHUNK, size - got)
@@ -82,7 +89,8 @@ def _receive_checked(sock, size):
             if not count:
                 raise Mismatch(f"the stream ended after {got + filled} of {size} bytes")
             filled += count
-        if view[:filled] != memoryview(pattern(index))[:filled]:
+        same = buffer == pattern(index) if filled == CHUNK else buffer[:filled] == pattern(index)[:filled]
+        if not same:
             raise Mismatch(f"the stream differs in bytes {got} to {got + filled}")
         got += filled
         index += 1
@@ -127,6 +135,9 @@ def _serve(module, connection):
         connection.sendall(COUNT.pack(receive_stream(connection, size, mode)))
     elif kind == SOURCE:
         send_stream(connection, size, mode)
+    elif kind == CONNECT:
+        rate = connect_and_close(module, connection.getpeername()[0], size, ACCEPTOR)
+        connection.sendall(COUNT.pack(int(size / rate * 1e6)))
     else:
         connection.setsockopt(module.IPPROTO_TCP, module.TCP_NODELAY, 1)
         while True:
@@ -178,11 +189,35 @@ def udp_source(module, address):
                     sock.sendto(data, peer)
 
 
-def accept_and_close(module, address):
+def sleeper(module, address):
+    """Do nothing."""
+    yield "ready"
+    while True:
+        time.sleep(60)
+
+
+def tcp_server_with_computing_thread(module, address):
+    """tcp_server beside a thread that computes all the time."""
+    threading.Thread(target=_compute_for_ever, daemon=True).start()
+    yield from tcp_server(module, address)
+
+
+def _compute_for_ever():
+    while True:
+        compute()
+
+
+def run_acceptor():
+    """On the kernel's sockets, at every address: accept connections at port ACCEPTOR and close them at once."""
+    import socket
+    return accept_and_close(socket, "", ACCEPTOR)
+
+
+def accept_and_close(module, address, port=PORT):
     """Accept connections and close them at once, for ever."""
     with module.socket() as listener:
         listener.setsockopt(module.SOL_SOCKET, module.SO_REUSEADDR, 1)
-        listener.bind((address, PORT))
+        listener.bind((address, port))
         listener.listen(1024)
         yield "ready"
         while True:
@@ -317,11 +352,19 @@ def udp_out_of(module, address, seconds):
         return count / (last - first) if count > 1 else 0.0
 
 
-def connect_and_close(module, address, count):
+def connect_and_close(module, address, count, port=PORT):
     """Open and close `count` connections: how many per second."""
     start = time.perf_counter()
     for _ in range(count):
         sock = module.socket()
-        sock.connect((address, PORT))
+        sock.connect((address, port))
         sock.close()
     return count / (time.perf_counter() - start)
+
+
+def have_it_connect(module, address, count):
+    """Have the server's program open and close `count` connections to this namespace's acceptor: per second."""
+    with module.create_connection((address, PORT)) as sock:
+        sock.sendall(REQUEST.pack(CONNECT, count))
+        microseconds, = COUNT.unpack(receive_exactly(sock, COUNT.size))
+        return count / microseconds * 1e6
