@@ -33,6 +33,29 @@ class News:
         self.echo_ms = None                # when the segment echoed was sent, in ms of our clock
 
 
+def advance(tcb, ack):
+    """SND.UNA moves to `ack`, and there is nothing else to say: the short form of `process` for a connection that has
+    not lost anything so far (header prediction)."""
+    tcb.bytes_acked += ack - tcb.snd_una
+    tcb.snd_una = ack
+    tcb.retries = tcb.probes_out = tcb.keepalives_out = tcb.soft_error = 0
+    tcb.last_heard = now = tcb.now()
+    first = tcb.records[0].sent_at
+    acked, latest = _drop(tcb, ack)
+    if latest is not None:
+        rtt = tcb.rtt
+        rtt.sample(now - first)
+        if now - latest < rtt.min_rtt:
+            rtt.min_rtt = now - latest
+        tcb.cc.on_rtt(now - latest)
+    if acked:
+        if tcb.rtt.backoff:
+            tcb.rtt.end_back_off()
+        alarm.rearm(tcb)
+        if cwnd_validation.may_grow(tcb):
+            tcb.cc.on_ack(acked)
+
+
 def process(tcb, seg):
     """Apply the acknowledgment of `seg`. Returns "ok", "drop" (an ACK is due) or "challenge" (RFC 5961)."""
     una, ack = tcb.snd_una, seg.ack
@@ -142,76 +165,86 @@ def _window_may_have_opened(tcb):
 
 
 def _clean(tcb, ack, news, prior_fack):
-    """Drop the records that are acknowledged, with their bytes."""
-    loss, records = tcb.loss, tcb.records
-    done = acked = 0
+    """What `ack` acknowledges is done: draw the conclusions, then drop it."""
+    loss = tcb.loss
     low = None
-    for record in records:
+    for record in tcb.records:
         if record.end > ack:
-            if record.count > 1 and ack > record.seq:
-                left = -(-(record.end - ack) // tcb.mss)
-                if left < record.count:
-                    acked += _partly(tcb, loss, record, ack, left)
-            if ack > record.seq:
-                record.seq = ack
+            if loss is not None and record.count > 1 and ack > record.seq:
+                _partly(tcb, loss, record, ack)
             break
-        done += 1
-        acked += record.count
         if record.ever:
             news.retrans_acked = True
         elif not record.sacked:
             news.last_acked = record.sent_at
             if news.first_acked is None:
                 news.first_acked = record.sent_at
-            if low is None:
                 low = record.seq
             if loss is not None and record.end <= loss.high_seq:
                 news.original_delivered = True
         if loss is not None:
-            if not record.sacked:
-                rack.advance(tcb, loss, record)
-            else:
+            if record.sacked:
                 news.delivered -= record.count         # counted when it was SACKed
+            else:
+                rack.advance(tcb, loss, record)
             loss.forget(record)
+    news.acked, latest = _drop(tcb, ack)
+    if not news.acked and latest is None:
+        return
+    news.set_timer = news.not_duplicate = True
+    if tcb.rtt.backoff:
+        tcb.rtt.end_back_off()
+    if loss is None:
+        return
+    if not tcb.sack_ok:
+        recovery.remove_duplicates(tcb, loss, news.acked)
+        if news.retrans_acked:
+            news.original_delivered = False
+    elif low is not None and low < prior_fack:
+        loss.saw_reordering(tcb, low)                  # a hole filled without our doing
+
+
+def _drop(tcb, ack):
+    """Forget records and bytes before `ack`. Returns (wire segments, when the last whole record was sent or None)."""
+    records = tcb.records
+    done = acked = 0
+    latest = None
+    for record in records:
+        if record.end > ack:
+            if ack > record.seq:
+                record.seq = ack
+                if record.count > 1:                   # the first wire segments of a super-segment
+                    left = -(-(record.end - record.fin - ack) // tcb.mss) or 1
+                    if left < record.count:
+                        acked += record.count - left
+                        record.count = left
+            break
+        done += 1
+        acked += record.count
+        latest = record.sent_at
     if done:
         del records[:done]
     tcb.packets_out -= acked
     tcb.delivered += acked
-    news.acked = acked
     queue = tcb.sendq
     if queue is not None and queue.start < ack:
-        queue.release(min(ack, queue.end))
+        queue.release(ack if ack < queue.end else queue.end)
         marks = tcb.push_marks
-        if marks:
-            while marks and marks[0] <= ack:
-                marks.pop(0)
-    if tcb.snd_up <= ack:
+        while marks and marks[0] <= ack:
+            marks.pop(0)
+    if tcb.snd_up < ack:
         tcb.snd_up = ack
-    if acked or done:
-        news.set_timer = True
-        news.not_duplicate = True
-        if tcb.rtt.backoff:
-            tcb.rtt.backoff = 0
-        if loss is not None:
-            if not tcb.sack_ok:
-                recovery.remove_duplicates(tcb, loss, acked)
-                if news.retrans_acked:
-                    news.original_delivered = False
-            elif low is not None and low < prior_fack:
-                loss.saw_reordering(tcb, low)          # a hole filled without our doing
+    return acked, latest
 
 
-def _partly(tcb, loss, record, ack, left):
-    """Only the first segments of a super-segment are acknowledged; the number of them."""
-    acked = record.count - left
-    if loss is not None:
-        loss.forget(record)
-        record.count = left
-        loss.sacked_out += left * record.sacked
-        loss.lost_out += left * record.lost
-        loss.retrans_out += left * record.resent
-    record.count = left
-    return acked
+def _partly(tcb, loss, record, ack):
+    """Only the first segments of a super-segment are acknowledged: correct the totals of loss recovery."""
+    left = -(-(record.end - record.fin - ack) // tcb.mss) or 1
+    if left < record.count:
+        gone = record.count - left
+        loss.sacked_out -= gone * record.sacked
+        loss.lost_out -= gone * record.lost
+        loss.retrans_out -= gone * record.resent
 
 
 def _measure(tcb, news):

@@ -21,10 +21,11 @@ from tipy.tcp.input import negotiate, segment_arrives
 from tipy.tcp.isn import SequenceNumbers
 from tipy.tcp.listen import Listener, offered_ecn
 from tipy.tcp.options import Options
-from tipy.tcp.output import PROTOCOL, finish, output, send_reset, send_syn
+from tipy.tcp.output import output, send_reset, send_syn
 from tipy.tcp.segment import Segment
 from tipy.tcp.seq import MASK, unwrap
 from tipy.tcp.states import State
+from tipy.tcp.transmit import PROTOCOL, send_bare
 from tipy.wire.tcp import (ACK, HEADER_LENGTH, NO_OPTIONS, QUOTED, RST, STRUCT, SYN, TcpOptions, flags_text,
                            pack_options, parse_options)
 
@@ -41,6 +42,7 @@ class Tcp:
 
     def __init__(self, ipv4, ports, gate, timers, clock, rng, counters, settings):
         self.ipv4, self.ports, self.gate, self.timers = ipv4, ports, gate, timers
+        self.addresses = ipv4.addresses
         self.clock, self.rng, self.counters, self.settings = clock, rng, counters, settings
         self.numbers = SequenceNumbers(rng)
         self.connections = {}                  # (local ip, local port, remote ip, remote port) -> Connection
@@ -150,9 +152,9 @@ class Tcp:
         """Send the RST that `seg` deserves: in the sequence space its sender believes in."""
         self.counters["tcp.resets_out"] += 1
         if seg.flags & ACK:
-            self._send_bare(path, local, remote, seg.ack & MASK, 0, RST, 0)
+            send_bare(self, path, local, remote, seg.ack & MASK, 0, RST, 0, _STATELESS)
         else:
-            self._send_bare(path, local, remote, 0, seg.end & MASK, RST | ACK, 0)
+            send_bare(self, path, local, remote, 0, seg.end & MASK, RST | ACK, 0, _STATELESS)
 
     def send_stateless_syn_ack(self, packet, local, remote, seg, iss, options):
         """A SYN,ACK for which nothing is remembered (SYN cookies): only the MSS option."""
@@ -161,14 +163,8 @@ class Tcp:
         except OSError:
             return
         mss = path.interface.mtu - path.header_length - HEADER_LENGTH
-        self._send_bare(path, local, remote, iss, (seg.seq + 1) & MASK, SYN | ACK, min(self.settings.rcvbuf // 2, 65535),
-                        pack_options(TcpOptions(mss=min(mss, 65535)), True))
-
-    def _send_bare(self, path, local, remote, seq, ack, flags, window, options=b""):
-        header = bytearray(STRUCT.pack(local[1], remote[1], seq, ack, HEADER_LENGTH + len(options) << 2, flags, window,
-                                       0, 0))
-        header += options
-        finish(path, header, [], 0, 0, self, _STATELESS)
+        send_bare(self, path, local, remote, iss, (seg.seq + 1) & MASK, SYN | ACK, min(self.settings.rcvbuf // 2, 65535),
+                  options, pack_options(TcpOptions(mss=min(mss, 65535)), True))
 
     # -- opening ----------------------------------------------------------------------------------
 

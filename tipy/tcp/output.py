@@ -8,31 +8,18 @@ User calls, arriving segments and timers change fields of the Tcb and call `outp
 4. a timer, if something is left that nothing in flight will trigger.
 
 Segments are cut in pieces of up to `tso_max` bytes, a multiple of the MSS, which the link cuts further; a link
-without that talent gets one MSS at a time from the same code. Only the headers are built here: payloads leave
-as views of the send queue.
+without that talent gets one MSS at a time from the same code. transmit.py puts them into bytes.
 """
 
 from bisect import bisect_right
-from struct import Struct
 
-from tipy.address import format_ip
-from tipy.checksum import residue_of
-from tipy.link.base import Offload
-from tipy.log import channel
 from tipy.tcp import alarm, cwnd_validation
 from tipy.tcp.records import Sent, split
-from tipy.tcp.seq import MASK
 from tipy.tcp.states import CAN_TRANSMIT, State
-from tipy.wire.tcp import (ACK, CWR, ECE, FIN, HEADER_LENGTH, PSH, RST, STRUCT, SYN, URG, TcpOptions, flags_text,
-                           pack_options)
+from tipy.tcp.transmit import timestamp, transmit
+from tipy.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, TcpOptions, pack_options
 
-_log = channel("tcp.segments")
-
-PROTOCOL = 6
 ECT0 = 0x02
-_CHECKSUM_AT = 16
-_TIMESTAMP = Struct("!BBBBII")
-_SHORT = Struct("!H")
 _HANDSHAKE = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
 
 
@@ -43,7 +30,8 @@ def output(tcb, hold=False, nagle=True):
         loss = tcb.loss
         if loss is not None and loss.lost_out > loss.retrans_out:
             retransmit_lost(tcb)
-        if tcb.sendq is not None or tcb.fin_queued:
+        queue = tcb.sendq
+        if queue is not None and queue.end > tcb.snd_nxt or tcb.fin_queued and has_unsent(tcb):
             send_new(tcb, hold, nagle)
             if not tcb.packets_out and tcb.pending is None and has_unsent(tcb):
                 alarm.watch_window(tcb)
@@ -56,31 +44,30 @@ def has_unsent(tcb):
     return tcb.snd_nxt < tcb.snd_end + tcb.fin_queued
 
 
-
 # -- new data -------------------------------------------------------------------------------------
 
 def send_new(tcb, hold=False, nagle=True, limit=None):
     """Send data never sent before, at most `limit` segments; the number of segments sent."""
     mss = segment_size(tcb)
     tso = tcb.path.interface.tso_max // mss * mss or mss
-    end_of_data = tcb.snd_end
+    end_of_data, window_end = tcb.snd_end, tcb.snd_una + tcb.snd_wnd
     sent, limited = 0, False
     while limit is None or limit > 0:
         seq = tcb.snd_nxt
-        unsent = end_of_data - seq
+        length = unsent = end_of_data - seq
         fin = tcb.fin_queued
         if unsent < 0 or unsent == 0 and not fin:          # below 0: the FIN has been sent
             break
         cwnd = tcb.cwnd
-        quota = cwnd - tcb.in_flight
+        quota = cwnd - (tcb.packets_out if tcb.loss is None else tcb.in_flight)
         if quota <= 0:
             limited = True
             break
-        quota = min(quota, cwnd >> 1 or 1)                 # a burst is at most half a window
-        if limit is not None:
-            quota = min(quota, limit)
-        length = min(unsent, quota * mss, tso)
-        window = tcb.snd_una + tcb.snd_wnd - seq
+        if length > mss:                                   # a burst is at most half a window
+            length = min(length, tso, min(quota, cwnd >> 1 or 1) * mss)
+            if limit is not None:
+                length = min(length, limit * mss)
+        window = window_end - seq
         if length > window:
             length = window // mss * mss                   # never a partial segment at the window's edge
             if length <= 0:
@@ -88,8 +75,6 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
         partial = length % mss
         if partial and not (length == unsent and _may_send_partial(tcb, hold, nagle)):
             length -= partial
-            if not length:
-                break
         fin = fin and length == unsent and length < window
         if not length and not fin:
             break
@@ -100,7 +85,7 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
     if sent:
         if tcb.loss is not None and tcb.loss.reducing:
             tcb.loss.prr_out += sent
-        if tcb.pending in (None, "persist", "tlp"):
+        if tcb.pending != "rto" and tcb.pending != "reorder":
             alarm.watch_new_data(tcb, probe=limit is None)
     if sent or limited:
         cwnd_validation.validate(tcb, limited or tcb.in_flight >= tcb.cwnd)
@@ -275,98 +260,3 @@ def send_syn(tcb):
     tcb.snd_nxt = tcb.iss + 1
     transmit(tcb, tcb.iss, flags, [], 0, 0, options=pack_options(options, True))
 
-
-def timestamp(tcb):
-    """TSval: milliseconds, with an offset of the connection's own (RFC 7323 section 5.4)."""
-    return (int(tcb.now() * 1000) + tcb.ts_offset) & MASK
-
-
-# -- the segment itself ---------------------------------------------------------------------------
-
-def transmit(tcb, seq, flags, views, length, mss, tos=0, options=None):
-    """Build one segment (or super-segment) with everything the connection has to say, and hand it to IP."""
-    path, layer = tcb.path, tcb.tcp
-    if path.generation != layer.ipv4.generation and not layer.renew_path(tcb):
-        return
-    if options is None:
-        options = _ordinary_options(tcb)
-        window = tcb.rcv.announce(tcb.rcv_nxt, tcb.receiveq.length if tcb.receiveq is not None else 0, tcb.rcv_mss)
-    else:
-        window = min(tcb.rcv.wnd, 65535)
-    if tcb.ecn_echo and not flags & SYN and flags & ACK:
-        flags |= ECE
-    urgent = 0
-    if tcb.snd_up > seq and not flags & (SYN | RST) and tcb.snd_up - seq <= 0xFFFF:
-        urgent = tcb.snd_up - seq
-        flags |= URG
-    header = bytearray(STRUCT.pack(tcb.local[1], tcb.remote[1], seq & MASK, tcb.rcv_nxt & MASK if flags & ACK else 0,
-                                   HEADER_LENGTH + len(options) << 2, flags, window, 0, urgent))
-    header += options
-    finish(path, header, views, length, mss, layer, tcb.options, tos | tcb.options.tos)
-    tcb.segs_out += -(-length // mss) if length else 1
-    if length:
-        tcb.data_segs_out += -(-length // mss)
-        _note_data_sent(tcb)
-    if flags & ACK:
-        _note_ack_sent(tcb)
-    if __debug__ and _log.on:
-        _log("%s out %s seq %d ack %d win %d len %d", tcb.name, flags_text(flags), seq - tcb.iss,
-             tcb.rcv_nxt - tcb.irs, window, length)
-
-
-def finish(path, header, views, length, mss, layer, socket_options, tos=0):
-    """Put the checksum (or what the link needs to finish it) into `header` and send the packet."""
-    interface = path.interface
-    pseudo = (path.sum + PROTOCOL + len(header) + length) % 0xFFFF
-    offload = None
-    parts = [header, *views]
-    if interface.tx_checksum:
-        _SHORT.pack_into(header, _CHECKSUM_AT, pseudo)
-        offload = Offload(mss if length > mss else 0, path.header_length, _CHECKSUM_AT,
-                          path.header_length + len(header))
-    else:
-        _SHORT.pack_into(header, _CHECKSUM_AT, -(residue_of(parts) + pseudo) % 0xFFFF)
-    layer.counters["tcp.out"] += 1
-    pmtud = socket_options.pmtu_discovery
-    df = layer.settings.pmtu_discovery if pmtud is None else pmtud
-    try:
-        layer.ipv4.send(path, PROTOCOL, parts, ttl=socket_options.ttl, tos=tos, df=df and path.may_forbid_fragments,
-                        options=socket_options.ip_options, offload=offload)
-    except OSError as error:                           # local trouble is as good as a lost segment
-        layer.counters["tcp.send_failed"] += 1
-        if __debug__ and _log.on:
-            _log("to %s: %s", format_ip(path.dst), error)
-
-
-def _ordinary_options(tcb):
-    """Timestamps if negotiated, then SACK blocks: the duplicate first, then the newest ranges (RFC 2883)."""
-    if tcb.sack_blocks or tcb.dsack is not None:
-        blocks = list(tcb.sack_blocks or ())
-        if tcb.dsack is not None:
-            blocks.insert(0, tcb.dsack)
-            tcb.dsack = None
-        sack = tuple((left & MASK, right & MASK) for left, right in blocks)
-        stamp = (timestamp(tcb), tcb.ts_recent) if tcb.ts_ok else None
-        return pack_options(TcpOptions(timestamp=stamp, sack=sack), False)
-    if tcb.ts_ok:
-        return _TIMESTAMP.pack(1, 1, 8, 10, timestamp(tcb), tcb.ts_recent)
-    return b""
-
-
-def _note_ack_sent(tcb):
-    """This segment carried an ACK: nothing is due any more."""
-    tcb.ack_now = tcb.ack_due = False
-    tcb.last_ack_sent = tcb.rcv_nxt
-    tcb.full_segments = 0
-    if tcb.quick_acks:
-        tcb.quick_acks -= 1
-    if tcb.delayed_ack is not None:
-        tcb.delayed_ack.cancel()
-
-
-def _note_data_sent(tcb):
-    """Data went out; soon after data came in, it is a conversation, and ACKs can ride on the answers."""
-    now = tcb.now()
-    tcb.last_sent = now
-    if now - tcb.last_received < tcb.tcp.settings.delayed_ack:
-        tcb.interactive = True

@@ -12,26 +12,16 @@ peer's delayed ACK (up to 200 ms) fits in, and a path of 10 ms does not wait a s
 class RttEstimator:
     """Smoothed round-trip time of one connection. Seconds everywhere."""
 
-    __slots__ = ("srtt", "rttvar", "min_rtt", "latest", "_base", "backoff", "_settings")
+    __slots__ = ("srtt", "rttvar", "min_rtt", "latest", "rto", "rto_unbacked", "backoff", "_settings")
 
     def __init__(self, settings):
         self._settings = settings
-        self.srtt = 0.0                        # 0 = no sample yet
+        self.srtt = 0.0                            # 0 = no sample yet
         self.rttvar = 0.0
         self.min_rtt = float("inf")
         self.latest = 0.0
-        self._base = settings.rto_initial      # the RTO before back-off
-        self.backoff = 0                       # how often it has been doubled
-
-    @property
-    def rto(self):
-        """The current retransmission time-out, back-off included."""
-        return min(self._base * (1 << self.backoff), self._settings.rto_max)
-
-    @property
-    def rto_unbacked(self):
-        """The retransmission time-out without back-off."""
-        return self._base
+        self.rto = self.rto_unbacked = settings.rto_initial    # now, with and without back-off
+        self.backoff = 0                           # how often it has been doubled
 
     def sample(self, rtt):
         """A round trip of `rtt` seconds was measured, on a segment sent once (Karn) or by timestamp."""
@@ -39,14 +29,30 @@ class RttEstimator:
         if rtt < self.min_rtt:
             self.min_rtt = rtt
         if self.srtt:
-            self.rttvar += (abs(self.srtt - rtt) - self.rttvar) / 4
-            self.srtt += (rtt - self.srtt) / 8
+            deviation = self.srtt - rtt
+            self.srtt -= deviation / 8
+            self.rttvar += ((deviation if deviation >= 0 else -deviation) - self.rttvar) / 4
         else:
             self.srtt = rtt or 1e-6
             self.rttvar = rtt / 2
-        self._base = min(self.srtt + max(self._settings.rto_min, 4 * self.rttvar), self._settings.rto_max)
+        settings, variance = self._settings, 4 * self.rttvar
+        rto = self.srtt + (variance if variance > settings.rto_min else settings.rto_min)
+        self.rto_unbacked = rto if rto < settings.rto_max else settings.rto_max
+        self._apply(self.backoff)
+
+    def back_off(self):
+        """The timer fired: wait twice as long next time."""
+        self._apply(self.backoff + 1)
+
+    def end_back_off(self):
+        """New data was acknowledged: the network works again."""
+        self._apply(0)
+
+    def _apply(self, backoff):
+        self.backoff = backoff
+        self.rto = min(self.rto_unbacked * (1 << backoff), self._settings.rto_max) if backoff else self.rto_unbacked
 
     def syn_was_lost(self):
         """The SYN was retransmitted and nothing could be measured (RFC 6298 5.7)."""
         if not self.srtt:
-            self._base = max(self._base, 3.0)
+            self.rto = self.rto_unbacked = max(self.rto_unbacked, 3.0)

@@ -24,7 +24,7 @@ class Tcb:
 
     __slots__ = (
         # who
-        "tcp", "local", "remote", "path", "options", "state", "listener", "accepted", "orphan", "__weakref__",
+        "tcp", "now", "local", "remote", "path", "options", "state", "listener", "accepted", "orphan", "__weakref__",
         # send sequence space (RFC 9293 figure 3)
         "snd_una", "snd_nxt", "snd_wnd", "snd_wl1", "snd_wl2", "snd_up", "iss", "max_window", "snd_wscale",
         "sendq", "fin_queued", "push_marks", "small_end", "mss", "peer_mss",
@@ -52,11 +52,12 @@ class Tcb:
     def __init__(self, tcp, local, remote, path, options):
         settings = tcp.settings
         self.tcp = tcp
+        self.now = tcp.clock.now               # the stack's time in seconds
         self.local, self.remote, self.path, self.options = local, remote, path, options
         self.state = State.CLOSED
         self.listener = None
         self.accepted = self.orphan = False
-        now = tcp.clock.now()
+        now = self.now()
         self.iss = tcp.numbers.initial(local, remote, now)
         self.snd_una = self.snd_nxt = self.snd_up = self.small_end = self.iss
         self.snd_wnd = self.snd_wl1 = self.snd_wl2 = self.max_window = self.snd_wscale = 0
@@ -119,10 +120,6 @@ class Tcb:
         if self.trace is not None:
             self.tcp.gate.after(self.trace, self.now(), event, details)
 
-    def now(self):
-        """The stack's time in seconds."""
-        return self.tcp.clock.now()
-
     # -- derived ----------------------------------------------------------------------------------
 
     @property
@@ -158,7 +155,7 @@ class Tcb:
     def advertised_mss(self):
         """The MSS our SYN announces (RFC 6691): what fits our interface, capped by TCP_MAXSEG."""
         cap = self.options.maxseg or self.tcp.settings.mss
-        mss = self.path.interface.mtu - self.path.header_length - HEADER
+        mss = min(self.path.interface.mtu, 65535) - self.path.header_length - HEADER
         return max(min(mss, cap, 65535) if cap else min(mss, 65535), 64)
 
     @property

@@ -41,14 +41,20 @@ def receive(tcb, seg):
     if tcb.rcv.current(nxt) == 0:                      # a window probe: its text is not taken
         tcb.ack_now = True
         return False
-    if tcb.receiveq is None:
-        tcb.receiveq = ReceiveQueue()
     _in_order(tcb, seg, text)
     return True
 
 
+def take(tcb, seg):
+    """The text of a segment that is known to be the next one and to fit the window."""
+    tcb.data_segs_in += seg.wire_count
+    _in_order(tcb, seg, seg.text)
+
+
 def _in_order(tcb, seg, text):
     queue = tcb.receiveq
+    if queue is None:
+        queue = tcb.receiveq = ReceiveQueue()
     queue.append(text)
     nxt = tcb.rcv_nxt = tcb.rcv_nxt + len(text)
     tcb.bytes_received += len(text)

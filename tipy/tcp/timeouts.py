@@ -70,7 +70,7 @@ def _rto(tcb):
             head.resent = True
             loss.retrans_out += head.count
         loss.note_retransmission(tcb, head)
-    tcb.rtt.backoff += 1
+    tcb.rtt.back_off()
     tcb.arm("rto", _clamped(tcb, tcb.rtt.rto))
 
 

@@ -1,0 +1,131 @@
+"""Building one segment: header, options, checksum; and handing it to IP.
+
+output.py decides what is sent; here it is put into bytes (RFC 9293 section 3.1, RFC 7323 section 3, RFC 2018 section 4).
+Payloads are views of the send queue and are not copied. On a link that finishes checksums only the pseudo-header's sum
+is put in, and one super-segment of many MSS leaves with the MSS as `gso_size`.
+"""
+
+from functools import lru_cache
+from struct import Struct
+
+from tipy.address import format_ip
+from tipy.checksum import residue_of
+from tipy.link.base import Offload
+from tipy.log import channel
+from tipy.tcp.seq import MASK
+from tipy.wire.tcp import ACK, ECE, HEADER_LENGTH, RST, STRUCT, SYN, URG, TcpOptions, flags_text, pack_options
+
+_log = channel("tcp.segments")
+
+PROTOCOL = 6
+_CHECKSUM_AT = 16
+_CHECKSUM = Struct("!H")
+_STAMPED = Struct("!HHIIBBHHHBBBBII")          # a header with nop, nop, timestamps: nearly every segment
+_STAMPED_OFFSET = _STAMPED.size << 2
+
+_offload = lru_cache(256)(Offload)             # few different ones are in use at a time
+
+
+def timestamp(tcb):
+    """TSval: milliseconds, with an offset of the connection's own (RFC 7323 section 5.4)."""
+    return int(tcb.now() * 1000) + tcb.ts_offset & MASK
+
+
+def transmit(tcb, seq, flags, views, length, mss, tos=0, options=None):
+    """Send one segment (or super-segment of `mss` bytes each) with everything the connection has to say.
+
+    options: bytes to use instead of the ordinary ones (a SYN's, whose window is not scaled).
+    """
+    path, layer = tcb.path, tcb.tcp
+    if path.generation != layer.addresses.generation:
+        if not layer.renew_path(tcb):
+            return
+        path = tcb.path
+    if tcb.ecn_echo and not flags & SYN and flags & ACK:
+        flags |= ECE
+    urgent = 0
+    if tcb.snd_up > seq and not flags & (SYN | RST) and tcb.snd_up - seq <= 0xFFFF:
+        urgent = tcb.snd_up - seq
+        flags |= URG
+    acknowledged = tcb.rcv_nxt & MASK if flags & ACK else 0
+    if options is None:
+        queue = tcb.receiveq
+        window = tcb.rcv.announce(tcb.rcv_nxt, queue.length if queue is not None else 0, tcb.rcv_mss)
+    else:
+        window = min(tcb.rcv.wnd, 65535)
+    if options is None and tcb.ts_ok and not tcb.sack_blocks and tcb.dsack is None:
+        header = _STAMPED.pack(
+            tcb.local[1], tcb.remote[1], seq & MASK, acknowledged, _STAMPED_OFFSET, flags, window,
+            (path.sum + PROTOCOL + _STAMPED.size + length) % 0xFFFF, urgent,
+            1, 1, 8, 10, int(tcb.now() * 1000) + tcb.ts_offset & MASK, tcb.ts_recent)
+    else:
+        if options is None:
+            options = _options(tcb)
+        header_length = HEADER_LENGTH + len(options)
+        header = STRUCT.pack(tcb.local[1], tcb.remote[1], seq & MASK, acknowledged, header_length << 2, flags, window,
+                             (path.sum + PROTOCOL + header_length + length) % 0xFFFF, urgent) + options
+    count = -(-length // mss) if length else 1
+    tcb.segs_out += count
+    if length:
+        tcb.data_segs_out += count
+        tcb.last_sent = now = tcb.now()
+        if now - tcb.last_received < layer.settings.delayed_ack:
+            tcb.interactive = True             # an answer: ACKs can ride on the next ones
+    if flags & ACK:
+        _ack_sent(tcb)
+    if __debug__ and _log.on:
+        _log("%s out %s seq %d ack %d win %d len %d", tcb.name, flags_text(flags), seq - tcb.iss,
+             tcb.rcv_nxt - tcb.irs, window, length)
+    hand_down(layer, path, header, views, mss if length > mss else 0, tcb.options, tos)
+
+
+def hand_down(layer, path, header, views, gso_size, options, tos=0):
+    """Hand a segment to IP. `header` carries the pseudo-header's sum in its checksum field; a link that does not
+    finish checksums gets the whole one."""
+    if path.interface.tx_checksum:
+        offload = _offload(gso_size, path.header_length, _CHECKSUM_AT, path.header_length + len(header))
+    else:
+        offload = None
+        header = bytearray(header)
+        _CHECKSUM.pack_into(header, _CHECKSUM_AT, -residue_of([header, *views]) % 0xFFFF)
+    layer.counters["tcp.out"] += 1
+    df = options.pmtu_discovery
+    try:
+        layer.ipv4.send(path, PROTOCOL, [header, *views], ttl=options.ttl, tos=tos | options.tos,
+                        df=layer.settings.pmtu_discovery if df is None else df,
+                        options=options.ip_options, offload=offload)
+    except OSError as error:                   # local trouble is as good as a lost segment
+        layer.counters["tcp.send_failed"] += 1
+        if __debug__ and _log.on:
+            _log("to %s: %s", format_ip(path.dst), error)
+
+
+def send_bare(layer, path, local, remote, seq, ack, flags, window, socket_options, options=b""):
+    """A segment that belongs to no connection: a RST, or the SYN,ACK with a cookie. Wire numbers."""
+    header_length = HEADER_LENGTH + len(options)
+    header = STRUCT.pack(local[1], remote[1], seq, ack, header_length << 2, flags, window,
+                         (path.sum + PROTOCOL + header_length) % 0xFFFF, 0) + options
+    hand_down(layer, path, header, (), 0, socket_options)
+
+
+def _options(tcb):
+    """Timestamps if negotiated, then SACK blocks: the duplicate first, then the newest ranges (RFC 2883)."""
+    if not tcb.sack_blocks and tcb.dsack is None:
+        return b""
+    blocks = list(tcb.sack_blocks or ())
+    if tcb.dsack is not None:
+        blocks.insert(0, tcb.dsack)
+        tcb.dsack = None                       # it is reported once
+    return pack_options(TcpOptions(timestamp=(timestamp(tcb), tcb.ts_recent) if tcb.ts_ok else None,
+                                   sack=tuple((left & MASK, right & MASK) for left, right in blocks)), False)
+
+
+def _ack_sent(tcb):
+    """This segment carries an ACK: nothing is due any more."""
+    tcb.ack_now = tcb.ack_due = False
+    tcb.last_ack_sent = tcb.rcv_nxt
+    tcb.full_segments = 0
+    if tcb.quick_acks:
+        tcb.quick_acks -= 1
+    if tcb.delayed_ack is not None and tcb.delayed_ack.deadline is not None:
+        tcb.delayed_ack.cancel()
