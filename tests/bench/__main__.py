@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from tests.bench import bulk, latency, rates
+from tests.bench import bulk, latency, rates, scale
 from tests.bench.contest import Contest, run_rows
 
 ROWS = {
@@ -19,7 +19,10 @@ ROWS = {
     "udp": rates.udp,
     "connect": rates.connect,
     "ping": rates.ping,
+    "connections": scale.connections,
+    "logs": scale.logs,
 }
+HIDDEN = {"short-bulk": bulk.stack_only, "short-ping-pong": latency.stack_only}
 
 
 def main(arguments=None):
@@ -35,7 +38,8 @@ def main(arguments=None):
 def table(options):
     """The real-time table."""
     wanted = options.rows.split(",") if options.rows else list(ROWS)
-    unknown = [name for name in wanted if name not in ROWS]
+    known = {**ROWS, **HIDDEN}
+    unknown = [name for name in wanted if name not in known]
     if unknown:
         print(f"there is no row {', '.join(unknown)}: choose from {', '.join(ROWS)}", file=sys.stderr)
         return 2
@@ -45,7 +49,7 @@ def table(options):
               f"ratios to the kernel's veth with offloads off, same run, unless the base says otherwise")
         print(_HEAD)
     with Contest(options.quick, options.repetitions) as contest:
-        done = run_rows(contest, [(name, ROWS[name]) for name in wanted], say)
+        done = run_rows(contest, [(name, known[name]) for name in wanted], say)
     if options.json:
         json.dump([line.as_dict() for line in done], sys.stdout, indent=1)
         print()

@@ -42,7 +42,7 @@ def _bulk(contest, offload, goals, of_ceiling):
 
 
 def busy(contest):
-    """Bulk TCP while the server's thread computes half a millisecond of pure Python between its calls."""
+    """Bulk TCP while the server's thread computes in pure Python between its calls (programs.compute)."""
     with contest.servers() as servers:
         servers.start(KERNEL, contest.kernel(), programs.tcp_server)
         servers.start(STACK, contest.stack(), programs.tcp_server)
@@ -61,7 +61,7 @@ def background(contest):
         servers.start("computing", contest.stack(), programs.tcp_server_with_computing_thread)
         for direction, program in _DIRECTIONS.items():
             figures = measure(contest, servers.all, program)
-            yield of(f"bulk TCP {direction}, a thread computing", figures, "computing", STACK, None, "idle")
+            yield of(f"bulk TCP {direction}, a thread computing", figures, "computing", STACK, 0.3, "idle")
 
 
 def memory(contest):
@@ -124,3 +124,12 @@ def measure(contest, servers, program, mode=0):
         size = int(min(max(rate * contest.seconds, _LEAST), _MOST)) & ~0xFFFF
         contenders[name] = lambda server=server, size=size: contest.ask(server, program, size, mode)
     return contest.turns(contenders)
+
+
+def stack_only(contest):
+    """Bulk TCP of the stack alone (for comparing interpreters)."""
+    with contest.servers() as servers:
+        servers.start(STACK, contest.stack(), programs.tcp_server)
+        for direction, program in _DIRECTIONS.items():
+            figures = measure(contest, servers.all, program)
+            yield Line(f"bulk TCP {direction}", median(figures[STACK]) / _MB, "MB/s")

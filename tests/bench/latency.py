@@ -3,7 +3,7 @@
 import os
 
 from tests.bench import programs
-from tests.bench.contest import STACK, Goal, lines
+from tests.bench.contest import STACK, Goal, Line, lines, median
 
 _PROGRAMS = {"UDP": (programs.udp_echo, programs.udp_ping_pong), "TCP": (programs.tcp_server, programs.tcp_ping_pong)}
 _GOALS = {("UDP", "free CPUs"): 1.4, ("UDP", "one CPU"): 2.0, ("TCP", "free CPUs"): 1.6, ("TCP", "one CPU"): 2.5}
@@ -29,3 +29,14 @@ def pinned(module, address, program, cpus, *args):
     """A client program on these CPUs only."""
     os.sched_setaffinity(0, cpus)
     return program(module, address, *args)
+
+
+def stack_only(contest):
+    """TCP ping-pong of the stack alone, on one CPU (for comparing interpreters)."""
+    with contest.servers() as servers:
+        servers.start(STACK, contest.stack(), programs.tcp_server)
+        cpus = {min(os.sched_getaffinity(0))}
+        servers.all[STACK].pin(cpus)
+        figures = contest.turns({STACK: lambda: contest.ask(servers.all[STACK], pinned, programs.tcp_ping_pong,
+                                                           cpus, 1000)})
+    yield Line("TCP ping-pong 64 B", median(figures[STACK]), "us")
