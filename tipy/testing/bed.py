@@ -42,6 +42,7 @@ class Bed:
         self.local, self.remote = parse_ip(LOCAL), parse_ip(REMOTE)
         self.trace = []
         self.peers = []
+        self.sockets = []              # kept alive: a socket nobody holds is closed
         self.strangers = []            # (IPv4Header, packet) of what belongs to no peer
         values = Settings.load(use_user_files=False, acd=False, address=f"{LOCAL}/24", mac=LOCAL_MAC,
                                **settings)
@@ -60,7 +61,7 @@ class Bed:
 
     def note(self, text):
         """Write a line into the trace."""
-        self.trace.append(f"{self.clock.now():9.4f}  -- {text}")
+        self.trace.append(f"{self.clock.now():10.4f}  -- {text}")
 
     def story(self):
         """The end of the trace as text."""
@@ -70,6 +71,8 @@ class Bed:
         """Stop the stack. AssertionError if it had to contain an exception meanwhile: no segment may cause
         one."""
         self.stack.stop()
+        for sock in self.sockets:
+            sock.close()
         if self.stack.counters["stack.exceptions"]:
             raise AssertionError(f"the stack contained {self.stack.errors!r}\n{self.story()}") \
                 from self.stack.errors[-1]
@@ -88,7 +91,7 @@ class Bed:
         body = body[:2] + _icmp_checksum(body) + body[4:]
         source = parse_ip(source) if source else self.remote
         header = IPv4Header(total_length=20 + len(body), protocol=PROTOCOL_ICMP, src=source, dst=self.local)
-        self.trace.append(f"{self.clock.now():9.4f}  > icmp {type}/{code} rest {rest}")
+        self.trace.append(f"{self.clock.now():10.4f}  > icmp {type}/{code} rest {rest}")
         self.deliver(header.pack() + body)
 
     def _sent(self, frame):
@@ -111,6 +114,7 @@ class Bed:
         """A non-blocking stream socket of the stack."""
         sock = self.socket.socket(self.socket.AF_INET, self.socket.SOCK_STREAM)
         sock.setblocking(False)
+        self.sockets.append(sock)
         return sock
 
     def listener(self, port=LOCAL_PORT, backlog=16, prepare=None):
@@ -121,6 +125,13 @@ class Bed:
             prepare(sock)
         sock.bind((LOCAL, port))
         sock.listen(backlog)
+        return sock
+
+    def accept(self, listener):
+        """The next connection of a listener as a non-blocking socket."""
+        sock, _ = listener.accept()
+        sock.setblocking(False)
+        self.sockets.append(sock)
         return sock
 
     def connecting(self, port=LOCAL_PORT, remote_port=REMOTE_PORT, prepare=None):

@@ -177,7 +177,6 @@ class Peer:
 
     def expect_nothing(self, seconds=0.0):
         """No segment is waiting, and none comes for so many seconds."""
-        self._pass(None, None, "nothing")
         if seconds:
             self.bed.advance(seconds)
         if self.segments:
@@ -188,21 +187,24 @@ class Peer:
         raise AssertionError(f"{text}\n{self.bed.story()}")
 
     def _pass(self, within, after, flags):
-        bed = self.bed
+        """Move time until a segment comes; with `after` it must come exactly then. Time stops where it came."""
         if after is not None:
-            if after > TOLERANCE and not self.segments:
-                bed.advance(after - TOLERANCE)
-            if self.segments:
-                self.fail(f"expected {flags} only after {after} s, came {self.segments[0]}")
-            bed.advance(2 * TOLERANCE)
+            start = self.bed.now()
+            self._await(after + TOLERANCE)
+            if self.segments and self.segments[0].time < start + after - TOLERANCE:
+                self.fail(f"expected {flags} only after {after} s (from {start:.4f}), came {self.segments[0]}")
         elif within is not None:
-            limit = bed.now() + within
-            while not self.segments:
-                deadline = bed.clock.next_deadline()
-                if deadline is None or deadline > limit:
-                    bed.advance(max(limit - bed.now(), 0))
-                    break
-                bed.advance(max(deadline - bed.now(), 0))
+            self._await(within)
+
+    def _await(self, seconds):
+        bed = self.bed
+        limit = bed.now() + seconds
+        while not self.segments:
+            deadline = bed.clock.next_deadline()
+            if deadline is None or deadline > limit:
+                bed.advance(max(limit - bed.now(), 0))
+                return
+            bed.advance(max(deadline - bed.now(), 0))
 
     def _compare(self, segment, **pairs):
         wrong = [f"{name} {came!r} (expected {wanted!r})" for name, (wanted, came) in pairs.items()
@@ -213,7 +215,7 @@ class Peer:
     def _note(self, direction, segment):
         port = f" [{self.port}]" if len(self.bed.peers) > 1 else ""
         text = str(segment)
-        self.bed.trace.append(f"{text[:9]}  {direction}{port}{text[9:]}")
+        self.bed.trace.append(f"{text[:10]}  {direction}{port}{text[10:]}")
 
     # -- where a test starts --------------------------------------------------------------------------
     # Each leads to the state its name says and returns the stack's socket; nothing is left unexpected.
@@ -247,8 +249,7 @@ class Peer:
         own, listener = listener is None, self.syn_received(listener, prepare=prepare, win=win, **options)
         self.send(".")
         self.expect_nothing()
-        sock, _ = listener.accept()
-        sock.setblocking(False)
+        sock = self.bed.accept(listener)
         if keep:
             return sock, listener
         if own:

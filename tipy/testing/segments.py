@@ -69,7 +69,7 @@ class Segment(NamedTuple):
         return self.seq + len(self.payload) + ("S" in self.flags) + ("F" in self.flags)
 
     def __str__(self):
-        text = f"{self.time:9.4f}  {self.flags:3} {self.seq}:{self.seq + self.length}({self.length})"
+        text = f"{self.time:10.4f}  {self.flags:3} {self.seq}:{self.seq + self.length}({self.length})"
         if "." in self.flags:
             text += f" ack {self.ack}"
         text += f" win {self.win}"
