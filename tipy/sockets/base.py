@@ -24,6 +24,7 @@ WRITABLE = 2
 PEER_DONE = 4              # the peer will send nothing more
 HANGUP = 8                 # nor shall we: POLLHUP
 BROKEN = 16                # reset or refused: POLLERR
+URGENT = 32                # an urgent byte waits: POLLPRI
 
 
 class Channel:

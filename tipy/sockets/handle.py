@@ -314,8 +314,10 @@ def release(channel, fd, linger=False):
     if fd in readiness.fds:
         readiness.fds.remove(fd)
     if readiness.hung_up():
-        readiness.collect()
-        channel._close(linger)
+        if readiness.collect():
+            channel._close(linger)
+        else:
+            readiness.after_collecting(channel.discard)
     elif not channel.attached:
         readiness.bridge()
 
@@ -324,8 +326,7 @@ def fd_closed(channel, fd):
     """A descriptor of `channel` was closed by its number; inside the gate."""
     readiness = channel.readiness
     if readiness is not None and readiness.hung_up():
-        readiness.collect()
-        channel._close(False)
+        readiness.after_collecting(channel.discard)
 
 
 def _make_fd(channel):

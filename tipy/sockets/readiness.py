@@ -29,9 +29,10 @@ import weakref
 
 import _socket
 
-from tipy.sockets.base import BROKEN, HANGUP, PEER_DONE, READABLE, WRITABLE
+from tipy.sockets.base import BROKEN, HANGUP, PEER_DONE, READABLE, URGENT, WRITABLE
 
-FILL = bytes(512)              # with SO_SNDBUF 0 (4608) one write of 512 makes the near end not writable
+FILL = os.urandom(512)         # with SO_SNDBUF 0 (4608) one write of 512 makes the near end not writable;
+#                                random, to be told from what the program writes
 MAX_TOKENS = 16                # one per arrival for edge-triggered users, but not without end
 BRIDGE_BUFFER = 212992         # SO_SNDBUF of the near end while a program writes to it directly
 CHUNK = 65536
@@ -101,7 +102,7 @@ class Readiness:
     """
 
     __slots__ = ("channel", "fds", "far", "inode", "watch", "broken", "bridged", "filled", "tokens", "unread",
-                 "told", "outbox", "_fresh", "__weakref__")
+                 "told", "urgent", "outbox", "_afterwards", "_collecting", "_fresh", "__weakref__")
 
     def __init__(self, channel):
         self.channel = channel
@@ -118,7 +119,10 @@ class Readiness:
         self.tokens = 0
         self.unread = 0
         self.told = 0                      # PEER_DONE and HANGUP as shown so far
+        self.urgent = False                # an urgent token is in
         self.outbox = b""                  # bytes from the descriptor that the connection had no room for
+        self._afterwards = None            # what waits until they are sent: [callable]
+        self._collecting = False
         self.inode = os.fstat(near.fileno()).st_ino
         with _table_lock:
             _channels[self.inode] = self.channel
@@ -135,14 +139,25 @@ class Readiness:
         return fd
 
     def renew(self):
-        """A broken pair cannot be mended: put a new one behind the same descriptor numbers."""
+        """A broken pair cannot be mended: put a new one behind the same descriptor numbers.
+
+        The program's epolls would not notice (they hold the file, not the number), so the descriptor is
+        registered anew in those that had it."""
         stale = self.inode
+        registered = list(_epoll_registrations(stale))
         near = self._start()
         for fd in self.fds:
             if _inode(fd) == stale:
                 os.dup2(near.fileno(), fd, inheritable=False)
         near.close()
         self._forget(stale)
+        for epoll_fd, fd, events in registered:
+            epoll = select.epoll.fromfd(os.dup(epoll_fd))
+            try:
+                epoll.register(fd, events)
+            except OSError:
+                pass
+            epoll.close()
 
     # -- showing the state ------------------------------------------------------------------------
 
@@ -150,18 +165,25 @@ class Readiness:
         """Make the descriptor show what the channel's poll() says."""
         if self.far is None:
             return
+        if self.outbox and not self._collecting:
+            self.collect()
+            if self.far is None:
+                return
         if self.bridged:
             self._pump()
             return
-        if self.outbox:
-            self.collect()
         state = self.channel.poll()
         if state & BROKEN:
             self._break()
             return
         self._show_readable(state & READABLE)
-        if bool(state & WRITABLE) == self.filled:
-            self._drain() if self.filled else self._fill()
+        if bool(state & URGENT) != self.urgent:
+            self._show_urgent(not self.urgent)
+        if self.filled:
+            if state & WRITABLE:
+                self._drain()
+        elif not state & WRITABLE and not self._collecting and self.collect():
+            self._fill()
         if state & (PEER_DONE | HANGUP) & ~self.told:
             self.told |= state & (PEER_DONE | HANGUP)
             self._shut(_socket.SHUT_RDWR if state & HANGUP else _socket.SHUT_WR)
@@ -177,6 +199,21 @@ class Readiness:
             self.unread = 0
             if self.tokens and not self.told:
                 self._take_tokens()
+
+    def _show_urgent(self, waiting):
+        self.urgent = waiting
+        try:
+            if waiting:
+                self.far.send(b"\0", _socket.MSG_OOB | _NOWAIT)
+            else:
+                near = self._near()
+                if near is not None:
+                    try:
+                        near.recv(1, _socket.MSG_OOB)
+                    finally:
+                        near.detach()
+        except OSError:
+            pass                                       # this kernel's AF_UNIX has no urgent bytes
 
     def _put_token(self):
         try:
@@ -209,7 +246,8 @@ class Readiness:
 
     def _drain(self):
         try:
-            self.far.recv(len(FILL), _NOWAIT)
+            before, _, after = self.far.recv(CHUNK, _NOWAIT).partition(FILL)
+            self.outbox += before + after              # the program wrote at the same time
         except OSError:
             pass
         self.filled = False
@@ -268,19 +306,39 @@ class Readiness:
 
     def collect(self):
         """Send what was written straight to the descriptor; True if all of it is on its way."""
-        while self.far is not None and not self.filled:
-            if self.outbox:
-                taken = self._forward(self.outbox)
-                self.outbox = self.outbox[taken:]
-                if self.outbox:
-                    return False
-            try:
-                self.outbox = self.far.recv(CHUNK, _NOWAIT)
-            except OSError:
-                return True
-            if not self.outbox:
-                return True
+        if self._collecting:
+            return False
+        self._collecting = True
+        try:
+            while self._flush_outbox():
+                if self.far is None or self.filled:
+                    break
+                try:
+                    self.outbox = self.far.recv(CHUNK, _NOWAIT)
+                except OSError:
+                    break
+                if not self.outbox:
+                    break
+        finally:
+            self._collecting = False
+        if self.outbox:
+            return False
+        if self._afterwards:
+            waiting, self._afterwards = self._afterwards, None
+            for action in waiting:
+                action()
         return True
+
+    def after_collecting(self, action):
+        """Do action() once all that was written to the descriptor is on its way."""
+        self._afterwards = [*(self._afterwards or ()), action]
+        self.collect()
+
+    def _flush_outbox(self):
+        """True if nothing is left in it."""
+        if self.outbox:
+            self.outbox = self.outbox[self._forward(self.outbox):]
+        return not self.outbox
 
     def _forward(self, data):
         """Hand bytes to the connection; all of them count as taken if it cannot have any."""
@@ -352,12 +410,28 @@ class Readiness:
         if self.far is None:
             return
         if self.hung_up():
-            self.collect()
-            self.channel.discard()
+            self.after_collecting(self.channel.discard)
         elif self.bridged:
             self._pump()
         else:
             self.collect()
+
+
+def _epoll_registrations(inode):
+    """(epoll descriptor, descriptor, events) of every epoll of this process that holds the file `inode`."""
+    if not hasattr(select, "epoll"):
+        return
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if "eventpoll" not in os.readlink(f"/proc/self/fd/{name}"):
+                continue
+            with open(f"/proc/self/fdinfo/{name}", encoding="ascii") as lines:
+                for line in lines:
+                    words = line.replace(":", " ").split()
+                    if words[0] == "tfd" and int(words[words.index("ino") + 1], 16) == inode:
+                        yield int(name), int(words[1]), int(words[3], 16)
+        except (OSError, ValueError, IndexError):
+            continue
 
 
 def _after_fork_in_child():

@@ -9,7 +9,8 @@ import errno
 
 from tipy.address import ANY
 from tipy.errors import os_error
-from tipy.sockets.base import BROKEN, HANGUP, NOW, PEER_DONE, READABLE, WRITABLE, Channel, destination
+from tipy.sockets.base import (BROKEN, HANGUP, NOW, PEER_DONE, READABLE, URGENT, WRITABLE, Channel,
+                               destination)
 from tipy.sockets.constants import (MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC,
                                     MSG_WAITALL, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM)
 from tipy.tcp.options import Options
@@ -23,7 +24,8 @@ _RARE_RECV = MSG_WAITALL | MSG_TRUNC | MSG_OOB | MSG_ERRQUEUE
 class Stream(Channel):
     """A TCP socket: not connected, connecting, connected or listening."""
 
-    __slots__ = ("bound", "_options", "listening", "pending", "pushback", "read_shut")
+    __slots__ = ("bound", "_options", "listening", "pending", "pushback", "read_shut",
+                 "urgent_taken")
 
     type = SOCK_STREAM
     proto = 6
@@ -36,6 +38,7 @@ class Stream(Channel):
         self.pending = False               # a connect() has not reported its outcome yet
         self.pushback = b""                # bytes handed out on the descriptor and taken back
         self.read_shut = False
+        self.urgent_taken = 0              # rcv_up of the urgent byte that MSG_OOB has fetched
 
     @property
     def options(self):
@@ -197,8 +200,9 @@ class Stream(Channel):
         tcb = self.endpoint
         if tcb is None or self.listening:
             raise os_error(errno.EPIPE)
-        if self.readiness is not None:
-            self.readiness.collect()       # what went straight to the descriptor comes first
+        if self.readiness is not None and not self.readiness.collect():
+            # what went straight to the descriptor comes first
+            self.wait(self.readiness.collect, deadline, self.sndtimeo)
         if not tcb.connected and tcb.state is not State.CLOSED:
             self.wait(lambda: tcb.connected or tcb.state is State.CLOSED, deadline, self.sndtimeo)
         return tcb
@@ -232,7 +236,7 @@ class Stream(Channel):
         """Up to `size` bytes, b"" at the end of the stream."""
         with self.gate:
             self.alive()
-            if flags & _RARE_RECV or self.pushback:
+            if flags & _RARE_RECV or self.pushback or self._urgent_known():
                 return self._receive_rarely(size, flags, deadline)
             data = self._await_data(flags, deadline).read(size, flags & MSG_PEEK != 0)
             self.settle()
@@ -242,7 +246,7 @@ class Stream(Channel):
         """Fill `view` as far as there is data; returns the number of bytes, 0 at the end."""
         with self.gate:
             self.alive()
-            if flags & _RARE_RECV or self.pushback:
+            if flags & _RARE_RECV or self.pushback or self._urgent_known():
                 data = self._receive_rarely(len(view), flags, deadline)
                 view[:len(data)] = data
                 return len(data)
@@ -268,7 +272,7 @@ class Stream(Channel):
         if flags & MSG_ERRQUEUE:
             raise os_error(errno.EAGAIN)
         if flags & MSG_OOB:
-            return self._receive_urgent()
+            return self._receive_urgent(flags)
         peek = flags & MSG_PEEK != 0
         # without a deadline the descriptor counts as blocking; with one, MSG_WAITALL has nothing to wait for
         wanted = size if flags & MSG_WAITALL and deadline is None and not flags & MSG_DONTWAIT else 1
@@ -284,10 +288,11 @@ class Stream(Channel):
         while len(data) < wanted:
             try:
                 tcb = self._await_data(flags, deadline)
+                limit = self._before_urgent(tcb, flags, deadline, size - len(data))
                 if peek and wanted > 1 and tcb.unread < wanted - len(data):
                     self.wait(lambda: tcb.unread >= wanted - len(data) or tcb.eof
                               or tcb.state is State.CLOSED, deadline, self.rcvtimeo)
-                piece = tcb.read(size - len(data), peek)
+                piece = tcb.read(limit, peek)
             except OSError:
                 if not data:
                     raise
@@ -297,12 +302,44 @@ class Stream(Channel):
                 break
         return data
 
-    def _receive_urgent(self):
+    # -- the urgent byte (RFC 6093; as in Linux it lies beside the stream unless SO_OOBINLINE) --------
+
+    def _urgent_known(self):
+        """The peer has named an urgent byte at some time."""
         tcb = self.endpoint
-        read = getattr(tcb, "read_urgent", None)
-        if read is None:
+        return (tcb is not None and not self.listening and tcb.rcv_up > tcb.irs + 1
+                and not tcb.options.oobinline)
+
+    def _urgent_distance(self, tcb):
+        """How many bytes come before the urgent one; None if it has been passed or there is none."""
+        if not self._urgent_known():
+            return None
+        distance = tcb.rcv_up - 1 - (tcb.rcv_nxt - tcb.eof - tcb.unread)
+        return distance if distance >= 0 else None
+
+    def _before_urgent(self, tcb, flags, deadline, size):
+        """How much a read may take: it stops before the urgent byte, and the next one passes over it."""
+        distance = self._urgent_distance(tcb)
+        if distance == 0 and tcb.unread:
+            tcb.discard(1)
+            self._await_data(flags, deadline)
+            distance = self._urgent_distance(tcb)
+        return min(size, distance) if distance else size
+
+    def _receive_urgent(self, flags):
+        tcb = self.endpoint
+        if tcb is None or self.listening:
+            raise os_error(errno.ENOTCONN)
+        distance = self._urgent_distance(tcb)
+        if distance is None or self.urgent_taken == tcb.rcv_up:
             raise os_error(errno.EINVAL)
-        return read()
+        if tcb.unread <= distance:
+            raise os_error(errno.EAGAIN)   # announced, not here yet
+        byte = tcb.read(distance + 1, True)[-1:]
+        if not flags & MSG_PEEK:
+            self.urgent_taken = tcb.rcv_up
+        self.settle()
+        return byte
 
     # -- ending -----------------------------------------------------------------------------------
 
@@ -319,8 +356,6 @@ class Stream(Channel):
                 return
             if tcb is None or tcb.state in _GONE:
                 raise os_error(errno.ENOTCONN)
-            if self.readiness is not None:
-                self.readiness.collect()
             if tcb.state is State.SYN_SENT:
                 tcb.abort()
                 self.pending = False
@@ -333,7 +368,11 @@ class Stream(Channel):
         if how != SHUT_WR:
             self.read_shut = True
             tcb.shutdown_read()
-        if how != SHUT_RD:
+        if how == SHUT_RD:
+            return
+        if self.readiness is not None:
+            self.readiness.after_collecting(tcb.shutdown_write)
+        else:
             tcb.shutdown_write()
 
     def _unlisten(self):
@@ -393,6 +432,11 @@ class Stream(Channel):
         bits = 0
         if self.pushback or endpoint.readable:
             bits = READABLE
+            distance = self._urgent_distance(endpoint)
+            if distance is not None and self.urgent_taken != endpoint.rcv_up and endpoint.unread > distance:
+                bits |= URGENT
+            if distance == 0 and endpoint.unread == 1 and not endpoint.eof:
+                bits &= ~READABLE
         if endpoint.connected and endpoint.writable:
             bits |= WRITABLE
         if state in _PEER_DONE or self.read_shut:
