@@ -54,6 +54,12 @@ def advance(tcb, ack):
         alarm.rearm(tcb)
         if cwnd_validation.may_grow(tcb):
             tcb.cc.on_ack(acked)
+    if tcb.trace is not None:
+        _tell_window(tcb)
+
+
+def _tell_window(tcb):
+    tcb.tell("window", cwnd=tcb.cwnd, ssthresh=tcb.ssthresh, srtt=tcb.rtt.srtt, in_flight=tcb.in_flight)
 
 
 def process(tcb, seg):
@@ -111,6 +117,8 @@ def process(tcb, seg):
         recovery.reduce(tcb, loss, news.delivered + news.acked, tcb.lost_total - lost_before, news.advanced)
     elif news.acked and cwnd_validation.may_grow(tcb):
         tcb.cc.on_ack(news.acked)
+    if tcb.trace is not None:
+        _tell_window(tcb)
     if news.send_new and not send_new(tcb, nagle=False, limit=None):
         loss.frto = False
     return _OK

@@ -8,7 +8,7 @@ import errno
 
 from tipy.buffers import SendQueue
 from tipy.errors import os_error
-from tipy.tcp import cwnd_validation, info, urgent
+from tipy.tcp import congestion, cwnd_validation, info, urgent
 from tipy.tcp.output import output
 from tipy.tcp.states import CAN_SEND, State
 from tipy.tcp.tcb import Tcb
@@ -251,6 +251,10 @@ class Connection(Tcb):
             self.rcv.clamp(options.window_clamp)
         if self.state is State.CLOSED:
             return
+        if options.congestion and options.congestion != self.cc.name:
+            chosen = congestion.find(options.congestion)
+            self.cc.release()
+            self.cc = chosen(self)
         if self.connected:
             self.update_mss()
             if options.keepalive:

@@ -48,6 +48,7 @@ class Tcp:
         self.connections = {}                  # (local ip, local port, remote ip, remote port) -> Connection
         self.listeners = {}                    # (ip, port) -> [Listener, ...]
         self.time_waits = {}                   # connections in TIME-WAIT, oldest first
+        self.trace = None                      # fn(name, time, event, details): follows all new connections
         ipv4.register(PROTOCOL, self)
 
     # -- arriving segments ------------------------------------------------------------------------

@@ -13,7 +13,8 @@ without that talent gets one MSS at a time from the same code. transmit.py puts 
 
 from bisect import bisect_right
 
-from tipy.tcp import alarm, cwnd_validation
+from tipy.tcp import alarm, cwnd_validation, pacing
+from tipy.tcp.loss import Phase
 from tipy.tcp.records import Sent, split
 from tipy.tcp.states import CAN_TRANSMIT, State
 from tipy.tcp.transmit import timestamp, transmit
@@ -52,6 +53,7 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
     tso = tcb.path.interface.tso_max // mss * mss or mss
     end_of_data, window_end = tcb.snd_end, tcb.snd_una + tcb.snd_wnd
     sent, limited = 0, False
+    paced = tcb.cc.pacing_rate is not None and limit is None
     while limit is None or limit > 0:
         seq = tcb.snd_nxt
         length = unsent = end_of_data - seq
@@ -63,6 +65,11 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
         if quota <= 0:
             limited = True
             break
+        if paced:
+            allowed = pacing.allowance(tcb, mss)
+            if not allowed:
+                break
+            length = min(length, allowed)
         if length > mss:                                   # a burst is at most half a window
             length = min(length, tso, min(quota, cwnd >> 1 or 1) * mss)
             if limit is not None:
@@ -80,6 +87,8 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
             break
         count = send_segment(tcb, seq, length, fin, mss)
         sent += count
+        if paced:
+            pacing.sent(tcb, length)
         if limit is not None:
             limit -= count
     if sent:
@@ -161,6 +170,8 @@ def retransmit_lost(tcb):
             record.resent = True
             loss.retrans_out += record.count
             loss.note_retransmission(tcb, record)
+            if tcb.trace is not None:
+                tcb.tell("retransmit", seq=record.seq - tcb.iss, reason=_reason(tcb, loss))
             if loss.reducing:
                 loss.prr_out += record.count
             if index == 0 and tcb.pending != "reorder":
@@ -168,6 +179,13 @@ def retransmit_lost(tcb):
         index += 1
     if rearm:
         tcb.arm("rto", tcb.rtt.rto)
+
+
+def _reason(tcb, loss):
+    """Why a segment marked lost is sent again, for the trace."""
+    if loss.phase is Phase.LOSS:
+        return "RTO" if tcb.retries or loss.frto else "path MTU or RTO"
+    return "RACK" if tcb.sack_ok and tcb.tcp.settings.recovery else "fast retransmit"
 
 
 def retransmit(tcb, index, segments=1):

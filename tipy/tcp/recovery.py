@@ -277,7 +277,7 @@ def _may_undo(tcb, loss, news):
     return loss.undo_marker is not None and (loss.undo_retrans == 0 or _original_arrived(tcb, loss, news))
 
 
-def _undo(tcb, loss, unmark):
+def _undo(tcb, loss, unmark, reason):
     """Take the last reduction back."""
     if unmark:
         for record in tcb.records:
@@ -292,7 +292,7 @@ def _undo(tcb, loss, unmark):
     loss.undo_marker = None
     loss.rack_advanced = True
     if tcb.trace is not None:
-        tcb.tell("undo", cwnd=tcb.cwnd, ssthresh=tcb.ssthresh)
+        tcb.tell("undo", reason=reason, cwnd=tcb.cwnd, ssthresh=tcb.ssthresh)
 
 
 def _any_retransmission(tcb):
@@ -311,7 +311,7 @@ def _stays_without_sack(tcb, loss):
 def _try_undo_recovery(tcb, loss, news):
     """Recovery is complete. True: stay in this phase a little longer."""
     if _may_undo(tcb, loss, news):
-        _undo(tcb, loss, False)
+        _undo(tcb, loss, False, "timestamp" if loss.undo_retrans else "DSACK")
     elif loss.rack_persist:
         loss.rack_persist -= 1
     if _stays_without_sack(tcb, loss):
@@ -325,7 +325,7 @@ def _try_undo_dsack(tcb, loss):
     """Every retransmission of this recovery was reported as a duplicate."""
     if loss.undo_marker is not None and not loss.undo_retrans:
         loss.rack_persist = min(16, loss.rack_persist + 1)
-        _undo(tcb, loss, False)
+        _undo(tcb, loss, False, "DSACK")
         return True
     return False
 
@@ -338,7 +338,7 @@ def _try_undo_partial(tcb, loss, news, prior_una):
             return True
         if not _any_retransmission(tcb):
             loss.retrans_stamp = None
-        _undo(tcb, loss, True)
+        _undo(tcb, loss, True, "timestamp")
         _try_keep_open(tcb, loss)
     return False
 
@@ -347,7 +347,7 @@ def _try_undo_loss(tcb, loss, news, frto):
     """After a timeout: was it spurious?"""
     if not (frto or _may_undo(tcb, loss, news)):
         return False
-    _undo(tcb, loss, True)
+    _undo(tcb, loss, True, "F-RTO" if frto else "timestamp" if loss.undo_retrans else "DSACK")
     tcb.retries = 0
     if _stays_without_sack(tcb, loss):
         return True

@@ -7,6 +7,8 @@ connection costs this object and little else.
 `enter` is the one place that changes the state. Who may send what is decided in output.py alone.
 """
 
+from functools import partial
+
 from tipy.log import channel
 from tipy.tcp import congestion
 from tipy.tcp.rto import RttEstimator
@@ -37,7 +39,7 @@ class Tcb:
         "full_segments",
         # timers: one for retransmission, TLP, RACK and persist (`pending` says which), one for delayed ACKs,
         # one for the connection's life (handshake, keepalive, FIN-WAIT-2, TIME-WAIT)
-        "retransmission", "pending", "delayed_ack", "life",
+        "retransmission", "pending", "delayed_ack", "life", "pacer", "pace_at",
         "rtt", "retries", "probes_out", "persist_backoff", "persist_since", "syn_sent_at", "fin_at", "last_heard", "keepalives_out", "challenged_at",
         # congestion control and loss recovery (recovery.py)
         "cc", "cwnd", "ssthresh", "prior_cwnd", "cwnd_limited", "max_packets_out", "cwnd_usage_seq", "cwnd_used",
@@ -79,7 +81,7 @@ class Tcb:
         self.last_received = self.last_sent = self.last_heard = now
         self.rcv_mss = 536
         self.full_segments = 0
-        self.retransmission = self.pending = self.delayed_ack = self.life = None
+        self.retransmission = self.pending = self.delayed_ack = self.life = self.pacer = self.pace_at = None
         self.rtt = RttEstimator(settings)
         self.retries = self.probes_out = self.keepalives_out = 0
         self.persist_backoff = 0
@@ -100,7 +102,8 @@ class Tcb:
         self.total_retrans = self.bytes_acked = self.bytes_received = self.segs_in = self.segs_out = 0
         self.data_segs_in = self.data_segs_out = self.lost_total = self.delivered = 0
         self.error = self.soft_error = 0
-        self.waiters = self.readiness = self.trace = None
+        self.waiters = self.readiness = None
+        self.trace = None if tcp.trace is None else partial(tcp.trace, self.name)
         self.cc = congestion.find(options.congestion or settings.congestion_control)(self)
 
     # -- state ------------------------------------------------------------------------------------
@@ -116,7 +119,11 @@ class Tcb:
         self.state = state
 
     def tell(self, event, **details):
-        """Record a trace event (time, event, details) for whoever follows this connection."""
+        """A trace event for whoever follows this connection: trace(time, event, details), outside the lock.
+
+        Events: "state" (old, new), "window" (cwnd, ssthresh, srtt, in_flight), "recovery" (old, new phase),
+        "retransmit" (seq, reason), "probe" (seq, reason), "undo" (reason).
+        """
         if self.trace is not None:
             self.tcp.gate.after(self.trace, self.now(), event, details)
 
@@ -217,6 +224,6 @@ class Tcb:
     def stop_timers(self):
         """Stop all timers of this connection."""
         self.pending = None
-        for timer in (self.retransmission, self.delayed_ack, self.life):
+        for timer in (self.retransmission, self.delayed_ack, self.life, self.pacer):
             if timer is not None:
                 timer.cancel()

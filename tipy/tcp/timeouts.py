@@ -38,7 +38,7 @@ def _handshake(tcb):
         return
     tcb.retries += 1
     tcb.total_retrans += 1
-    tcb.tell("retransmit", seq=tcb.iss, reason="SYN timeout")
+    tcb.tell("retransmit", seq=0, reason="SYN timeout")
     send_syn(tcb)
     tcb.arm("syn", min(settings.rto_initial * (1 << tcb.retries), settings.rto_max))
 
@@ -63,7 +63,7 @@ def _rto(tcb):
         tcb.tcp.path_may_be_black_hole(tcb)
     loss = tcb.loss
     head = tcb.records[0]
-    tcb.tell("retransmit", seq=head.seq, reason="RTO")
+    tcb.tell("retransmit", seq=head.seq - tcb.iss, reason="RTO")
     if retransmit(tcb, 0):
         head = tcb.records[0]
         if not head.resent:
@@ -118,7 +118,7 @@ def _tlp(tcb):
             loss.tlp_resent = bool(sent)
         if sent:
             loss.tlp_end = tcb.snd_nxt
-            tcb.tell("retransmit" if loss.tlp_resent else "probe", seq=tcb.records[-1].seq, reason="TLP")
+            tcb.tell("retransmit" if loss.tlp_resent else "probe", seq=tcb.records[-1].seq - tcb.iss, reason="TLP")
             tcb.arm("rto", tcb.rtt.rto)
             return
     tcb.arm("rto", max(alarm.rto_left(tcb), 0.002))
@@ -134,7 +134,7 @@ def _cwnd_free_probe(tcb):
         return False
     send_segment(tcb, tcb.snd_nxt, length, False, mss)
     tcb.loss.tlp_end = tcb.snd_nxt
-    tcb.tell("probe", seq=tcb.records[-1].seq, reason="TLP")
+    tcb.tell("probe", seq=tcb.records[-1].seq - tcb.iss, reason="TLP")
     return False
 
 
@@ -152,7 +152,6 @@ def _resend_tail(tcb):
 def _reorder(tcb):
     """RACK has waited long enough for late segments."""
     if tcb.records and recovery.on_reorder_timer(tcb):
-        tcb.tell("retransmit", seq=tcb.records[0].seq, reason="RACK")
         output(tcb)
 
 
@@ -205,6 +204,11 @@ def delayed_ack(tcb):
         tcb.ack_now = True
         tcb.interactive = False                        # it is no conversation after all
         output(tcb)
+
+
+def pacing(tcb):
+    """It is time for the next paced segment."""
+    output(tcb)
 
 
 def life(tcb):

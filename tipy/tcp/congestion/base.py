@@ -69,6 +69,9 @@ class CongestionControl:
     def on_rto(self):
         """The retransmission timer expired; `on_loss` has been asked, cwnd restarts from 1."""
 
+    def release(self):
+        """Another congestion control takes this connection over."""
+
     def on_rtt(self, rtt):
         """A round trip of `rtt` seconds was measured."""
 

@@ -1,6 +1,6 @@
 """None: no congestion control, a fixed window. For closed networks, where nothing but the link is in the way."""
 
-from tipy.tcp.congestion.base import INFINITE, CongestionControl
+from tipy.tcp.congestion.base import INFINITE, INITIAL_WINDOW, CongestionControl
 
 _WINDOW = 1 << 20              # segments: the peer's window is what limits
 
@@ -14,6 +14,9 @@ class Fixed(CongestionControl):
         super().__init__(flow)
         flow.cwnd = _WINDOW
         flow.ssthresh = INFINITE
+
+    def release(self):
+        self.flow.cwnd = INITIAL_WINDOW
 
     def on_ack(self, acked):
         self.flow.cwnd = _WINDOW
