@@ -414,3 +414,33 @@ def test_close_by_another_thread_wakes_a_blocked_call(ours, keep, background, ca
     with pytest.raises(OSError) as error:
         blocked.result()
     assert error.value.errno == errno.EBADF
+
+
+def test_an_urgent_byte_lies_beside_the_stream(net, pair):
+    import select
+    client, server = pair
+    server.sendall(b"abc")
+    server.send(b"!", net.MSG_OOB)
+    assert select.select([], [], [client], 20)[2] == [client]
+    assert client.recv(1, net.MSG_OOB) == b"!"
+    assert select.select([], [], [client], 0)[2] == []
+    assert receive_exactly(client, 3) == b"abc"
+    with pytest.raises(OSError) as error:
+        client.recv(1, net.MSG_OOB)
+    assert error.value.errno == errno.EINVAL
+
+
+def test_a_failed_call_lets_go_of_the_buffer(pair):
+    client, _ = pair
+    client.setblocking(False)
+    buffer = bytearray(100)
+    try:
+        client.recv_into(buffer)
+    except BlockingIOError:
+        buffer.clear()
+    buffer += bytes(1 << 20)
+    try:
+        while True:
+            client.send(buffer)
+    except BlockingIOError:
+        buffer.clear()

@@ -19,6 +19,17 @@ _real = Handle.__base__
 _audit = sys.audit
 
 
+def lend(call, view, *args, **keywords):
+    """call(view, ...). If it fails, the traceback must not hold on to the view: the program that catches the
+    error may want to resize its bytearray."""
+    try:
+        return call(view, *args, **keywords)
+    except OSError as error:
+        view.release()
+        error.__context__ = None
+        raise error.with_traceback(None)
+
+
 class Socket(Handle):
     """Base of every namespace's `_socket.socket`."""
 
@@ -107,14 +118,14 @@ class Socket(Handle):
         channel = self._channel
         if channel is None:
             return self._passed() and _real.send(self, data, flags)
-        return channel.send(arguments.readable(data), arguments.c_int(flags), self._deadline(channel))
+        return lend(channel.send, arguments.readable(data), arguments.c_int(flags), self._deadline(channel))
 
     def sendall(self, data, flags=0, /):
         """sendall(data[, flags])"""
         channel = self._channel
         if channel is None:
             return self._passed() and _real.sendall(self, data, flags)
-        channel.send(arguments.readable(data), arguments.c_int(flags), self._deadline(channel), True)
+        lend(channel.send, arguments.readable(data), arguments.c_int(flags), self._deadline(channel), True)
 
     def sendto(self, data, *args):
         """sendto(data[, flags], address) -> count"""
@@ -128,8 +139,8 @@ class Socket(Handle):
         remote = arguments.address(args[-1], "sendto", self._space.names.resolve)
         _audit("socket.sendto", self, args[-1])
         if channel.type == SOCK_STREAM:
-            return channel.send(view, flags, self._deadline(channel))
-        return channel.send(view, flags, self._deadline(channel), remote=remote)
+            return lend(channel.send, view, flags, self._deadline(channel))
+        return lend(channel.send, view, flags, self._deadline(channel), remote=remote)
 
     def sendmsg(self, buffers, ancdata=(), flags=0, address=None, /):
         """sendmsg(buffers[, ancdata[, flags[, address]]]) -> count"""
@@ -147,8 +158,8 @@ class Socket(Handle):
             raise os_error(errno.EINVAL)
         data = views[0] if len(views) == 1 else memoryview(b"".join(views))
         if channel.type == SOCK_STREAM:
-            return channel.send(data, flags, self._deadline(channel))
-        return channel.send(data, flags, self._deadline(channel), remote=remote)
+            return lend(channel.send, data, flags, self._deadline(channel))
+        return lend(channel.send, data, flags, self._deadline(channel), remote=remote)
 
     # -- receiving --------------------------------------------------------------------------------
 
@@ -172,7 +183,7 @@ class Socket(Handle):
         view = arguments.room(buffer, nbytes, "recv_into")
         if not view and channel.type == SOCK_STREAM:
             return 0
-        return channel.receive_into(view, arguments.c_int(flags), self._deadline(channel))
+        return lend(channel.receive_into, view, arguments.c_int(flags), self._deadline(channel))
 
     def recvfrom(self, size, flags=0, /):
         """recvfrom(buffersize[, flags]) -> (data, address info)"""
@@ -194,8 +205,8 @@ class Socket(Handle):
                               "nbytes is greater than the length of the buffer")
         flags, deadline = arguments.c_int(flags), self._deadline(channel)
         if channel.type == SOCK_STREAM:
-            return channel.receive_into(view, flags, deadline), None
-        count, remote = channel.receive_from_into(view, flags, deadline)
+            return lend(channel.receive_into, view, flags, deadline), None
+        count, remote = lend(channel.receive_from_into, view, flags, deadline)
         return count, None if remote is None else endpoint_name(remote)
 
     def recvmsg(self, size, ancbufsize=0, flags=0, /):

@@ -74,17 +74,17 @@ class Datagram(Channel):
         """Send `view` as one datagram, to `remote` or the connected peer; returns its length."""
         if flags & MSG_OOB:
             raise os_error(errno.EOPNOTSUPP)
-        if type(view.obj) is not bytes:
-            view = memoryview(bytes(view))             # the packet may wait; the caller's buffer may change
+        # the packet may wait, the caller's buffer may change
+        data = memoryview(view if type(view.obj) is bytes else bytes(view))
         with self.gate:
             self.alive()
             if remote is not None:
                 remote = destination(remote[0]), remote[1]
                 if not self.endpoint.broadcast and self.stack.ipv4.is_broadcast(remote[0]):
                     raise os_error(errno.EACCES)       # before anything that may be wrong besides
-            self.endpoint.send(view, remote)
+            self.endpoint.send(data, remote)
             self.settle()
-        return len(view)
+        return len(data)
 
     def take(self, flags, deadline):
         """The next datagram; None once reading was shut down."""

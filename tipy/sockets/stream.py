@@ -24,8 +24,7 @@ _RARE_RECV = MSG_WAITALL | MSG_TRUNC | MSG_OOB | MSG_ERRQUEUE
 class Stream(Channel):
     """A TCP socket: not connected, connecting, connected or listening."""
 
-    __slots__ = ("bound", "_options", "listening", "pending", "pushback", "read_shut",
-                 "urgent_taken")
+    __slots__ = ("bound", "_options", "listening", "pending", "pushback", "read_shut")
 
     type = SOCK_STREAM
     proto = 6
@@ -38,7 +37,6 @@ class Stream(Channel):
         self.pending = False               # a connect() has not reported its outcome yet
         self.pushback = b""                # bytes handed out on the descriptor and taken back
         self.read_shut = False
-        self.urgent_taken = 0              # rcv_up of the urgent byte that MSG_OOB has fetched
 
     @property
     def options(self):
@@ -236,7 +234,7 @@ class Stream(Channel):
         """Up to `size` bytes, b"" at the end of the stream."""
         with self.gate:
             self.alive()
-            if flags & _RARE_RECV or self.pushback or self._urgent_known():
+            if flags & _RARE_RECV or self.pushback:
                 return self._receive_rarely(size, flags, deadline)
             data = self._await_data(flags, deadline).read(size, flags & MSG_PEEK != 0)
             self.settle()
@@ -246,7 +244,7 @@ class Stream(Channel):
         """Fill `view` as far as there is data; returns the number of bytes, 0 at the end."""
         with self.gate:
             self.alive()
-            if flags & _RARE_RECV or self.pushback or self._urgent_known():
+            if flags & _RARE_RECV or self.pushback:
                 data = self._receive_rarely(len(view), flags, deadline)
                 view[:len(data)] = data
                 return len(data)
@@ -288,11 +286,10 @@ class Stream(Channel):
         while len(data) < wanted:
             try:
                 tcb = self._await_data(flags, deadline)
-                limit = self._before_urgent(tcb, flags, deadline, size - len(data))
                 if peek and wanted > 1 and tcb.unread < wanted - len(data):
                     self.wait(lambda: tcb.unread >= wanted - len(data) or tcb.eof
                               or tcb.state is State.CLOSED, deadline, self.rcvtimeo)
-                piece = tcb.read(limit, peek)
+                piece = tcb.read(size - len(data), peek)
             except OSError:
                 if not data:
                     raise
@@ -302,42 +299,11 @@ class Stream(Channel):
                 break
         return data
 
-    # -- the urgent byte (RFC 6093; as in Linux it lies beside the stream unless SO_OOBINLINE) --------
-
-    def _urgent_known(self):
-        """The peer has named an urgent byte at some time."""
-        tcb = self.endpoint
-        return (tcb is not None and not self.listening and tcb.rcv_up > tcb.irs + 1
-                and not tcb.options.oobinline)
-
-    def _urgent_distance(self, tcb):
-        """How many bytes come before the urgent one; None if it has been passed or there is none."""
-        if not self._urgent_known():
-            return None
-        distance = tcb.rcv_up - 1 - (tcb.rcv_nxt - tcb.eof - tcb.unread)
-        return distance if distance >= 0 else None
-
-    def _before_urgent(self, tcb, flags, deadline, size):
-        """How much a read may take: it stops before the urgent byte, and the next one passes over it."""
-        distance = self._urgent_distance(tcb)
-        if distance == 0 and tcb.unread:
-            tcb.discard(1)
-            self._await_data(flags, deadline)
-            distance = self._urgent_distance(tcb)
-        return min(size, distance) if distance else size
-
     def _receive_urgent(self, flags):
-        tcb = self.endpoint
-        if tcb is None or self.listening:
+        """MSG_OOB: the urgent byte, which lies beside the stream."""
+        if self.endpoint is None or self.listening:
             raise os_error(errno.ENOTCONN)
-        distance = self._urgent_distance(tcb)
-        if distance is None or self.urgent_taken == tcb.rcv_up:
-            raise os_error(errno.EINVAL)
-        if tcb.unread <= distance:
-            raise os_error(errno.EAGAIN)   # announced, not here yet
-        byte = tcb.read(distance + 1, True)[-1:]
-        if not flags & MSG_PEEK:
-            self.urgent_taken = tcb.rcv_up
+        byte = self.endpoint.read_urgent(flags & MSG_PEEK != 0)
         self.settle()
         return byte
 
@@ -432,11 +398,8 @@ class Stream(Channel):
         bits = 0
         if self.pushback or endpoint.readable:
             bits = READABLE
-            distance = self._urgent_distance(endpoint)
-            if distance is not None and self.urgent_taken != endpoint.rcv_up and endpoint.unread > distance:
-                bits |= URGENT
-            if distance == 0 and endpoint.unread == 1 and not endpoint.eof:
-                bits &= ~READABLE
+        if endpoint.urgent is not None and self._urgent_waits(endpoint):
+            bits |= URGENT
         if endpoint.connected and endpoint.writable:
             bits |= WRITABLE
         if state in _PEER_DONE or self.read_shut:
@@ -444,6 +407,11 @@ class Stream(Channel):
             if state is not State.CLOSE_WAIT and state is not State.ESTABLISHED:
                 bits |= HANGUP | WRITABLE
         return bits
+
+    @staticmethod
+    def _urgent_waits(tcb):
+        urgent = tcb.urgent
+        return urgent.byte is not None and not urgent.taken and not tcb.options.oobinline
 
     def unread(self):
         """Bytes that wait to be read: tells a new arrival from an old one."""
