@@ -185,7 +185,8 @@ class Reassembly:
                 views.append(view[at - start:piece_start - start])
             if max(start, piece_start) < min(end, piece_end) and duplicate is None:
                 duplicate = max(start, piece_start), min(end, piece_end)
-            views.extend(piece_views)
+            _extend(views, piece_views[0])
+            views.extend(piece_views[1:])
             at = max(at, piece_end)
         if at < end:
             _extend(views, view[at - start:])

@@ -3,8 +3,8 @@
 TCP restarts its retransmission timer with every acknowledgement, thousands of times for each time it
 fires. So a Timer is an object that stays in the heap: restarting it *later* only moves its `deadline`
 field, and the heap entry is corrected when it comes to the top. Cancelling leaves the entry behind as
-well; the heap is swept when more than half of it is dead, so that a two-hour keepalive timer does not
-keep a closed connection alive for two hours.
+well, and so does restarting it *earlier*; the heap is swept when more than half of it is dead, so that a
+two-hour keepalive timer does not keep a closed connection alive for two hours.
 
 Callbacks run with the stack's gate held, in order of their deadlines.
 """
@@ -24,7 +24,7 @@ class Timer:
         self._timers = timers
         self._fn = fn
         self.deadline = None           # absolute seconds, None = not armed
-        self._entry = None             # the deadline under which the heap knows this timer
+        self._entry = None             # the heap's entry (deadline, serial, self) that counts
 
     @property
     def armed(self):
@@ -37,12 +37,15 @@ class Timer:
 
     def restart_at(self, deadline):
         """Fire at the absolute time `deadline`, whatever was set before."""
-        if self.deadline is None and self._entry is not None:
+        entry = self._entry
+        if entry is not None and self.deadline is None:
             self._timers._dead -= 1
         self.deadline = deadline
-        entry = self._entry
-        if entry is None or deadline < entry:
+        if entry is None:
             self._timers._push(self, deadline)
+        elif deadline < entry[0]:
+            self._timers._push(self, deadline)
+            self._timers._died()       # the former entry
 
     def cancel(self):
         """Do not fire. Idempotent."""
@@ -56,20 +59,22 @@ class Timers:
     """All timers of a stack.
 
     alarm, wake: a thread that sleeps until `alarm` is woken by `wake()` when an earlier deadline is set;
-    `alarm` is minus infinity while nobody sleeps.
+    `alarm` is minus infinity while nobody sleeps. `on_error(exception)` is told of what a callback raised,
+    so that the others still run; None lets it through.
     """
 
     def __init__(self, clock):
         self.clock = clock
-        self._heap = []                # (deadline, serial, timer); stale where timer._entry != deadline
+        self._heap = []                # (deadline, serial, timer); dead unless it is the entry of an armed timer
         self._serial = 0
-        self._dead = 0
+        self._dead = 0                 # dead entries in the heap
         self.alarm = -_NEVER
         self.wake = None
+        self.on_error = None
 
     def __len__(self):
         """The number of armed timers."""
-        return len({id(t) for d, _, t in self._heap if t._entry == d and t.deadline is not None})
+        return len(self._live())
 
     def timer(self, fn):
         """An unarmed timer that will call fn()."""
@@ -85,13 +90,15 @@ class Timers:
         """Absolute time of the next timer to fire, or None."""
         heap = self._heap
         while heap:
-            deadline, _, timer = heap[0]
-            if timer._entry == deadline:
-                if timer.deadline == deadline:
-                    return deadline
-                self._settle(timer)
-            else:
+            entry = heap[0]
+            timer = entry[2]
+            if timer._entry is not entry:
                 heappop(heap)
+                self._dead -= 1
+            elif timer.deadline == entry[0]:
+                return timer.deadline
+            else:
+                self._settle(timer)
         return None
 
     def expire(self, now):
@@ -102,7 +109,12 @@ class Timers:
                 return
             timer = heappop(self._heap)[2]
             timer._entry = timer.deadline = None
-            timer._fn()
+            try:
+                timer._fn()
+            except Exception as error:
+                if self.on_error is None:
+                    raise
+                self.on_error(error)
 
     def clear(self):
         """Forget every timer (the stack is stopping)."""
@@ -112,9 +124,9 @@ class Timers:
         self._dead = 0
 
     def _push(self, timer, deadline):
-        timer._entry = deadline
         self._serial += 1
-        heappush(self._heap, (deadline, self._serial, timer))
+        timer._entry = (deadline, self._serial, timer)
+        heappush(self._heap, timer._entry)
         if deadline < self.alarm:
             self.alarm = deadline
             self.wake()
@@ -129,16 +141,17 @@ class Timers:
             self._push(timer, timer.deadline)
 
     def _died(self):
+        """One more entry is dead."""
         self._dead += 1
         if self._dead > _SWEEP_FROM and self._dead * 2 > len(self._heap):
-            live = []
+            live = self._live()
             for entry in self._heap:
-                deadline, _, timer = entry
-                if timer._entry == deadline:
-                    if timer.deadline is None:
-                        timer._entry = None
-                    else:
-                        live.append(entry)
+                timer = entry[2]
+                if timer._entry is entry and timer.deadline is None:
+                    timer._entry = None
             heapify(live)
             self._heap = live
             self._dead = 0
+
+    def _live(self):
+        return [entry for entry in self._heap if entry[2]._entry is entry and entry[2].deadline is not None]
