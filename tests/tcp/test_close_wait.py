@@ -1,0 +1,114 @@
+"""CLOSE-WAIT (RFC 9293 3.10.7.4): the peer has closed. TB 2.2, 12."""
+
+import errno
+
+import pytest
+
+from tipy.testing.peer import ANY
+
+
+def test_fin_is_acknowledged(peer):
+    """TB 2.2: may be delayed, at most 200 ms; read returns 0."""
+    sock = peer.established()
+    peer.send("F.")
+    peer.expect(".", 1, 2, within=0.2)
+    assert sock.recv(10) == b"" and sock.recv(10) == b""
+    assert sock.tcp_info()["tcpi_state"] == 8
+
+
+def test_write_still_works(peer):
+    """TB 2.2."""
+    sock = peer.close_wait()
+    sock.send(b"more")
+    peer.expect("P.", 1, 2, payload=b"more")
+    peer.send(".")
+    sock.send(bytes(1500))
+    peer.expect_data(5, 1000)
+    peer.expect_data(1005, 500)
+
+
+def test_close_sends_fin(peer):
+    """TB 2.2."""
+    sock = peer.close_wait()
+    sock.close()
+    peer.expect("F.", 1, 2)
+    peer.send(".")
+    peer.expect_nothing(100)
+    peer.send(".")
+    peer.expect("R", 2)
+
+
+def test_close_with_data_sends_data_then_fin(peer):
+    """TB 2.2, 2.1."""
+    sock = peer.close_wait()
+    sock.send(b"bye")
+    peer.expect("P.", 1, 2, payload=b"bye")
+    sock.send(bytes(1200))
+    sock.close()
+    segments = peer.take()
+    assert segments[-1].flags.startswith("F")
+    assert segments[-1].end == 1205
+
+
+def test_retransmitted_fin_is_acknowledged(peer):
+    """TB 12."""
+    sock = peer.close_wait()
+    peer.send("F.", 1, ack=1)
+    peer.expect(".", 1, 2)
+    assert sock.tcp_info()["tcpi_state"] == 8
+
+
+def test_retransmitted_data_and_fin_are_acknowledged(peer):
+    """TB 12."""
+    sock = peer.established()
+    peer.send("FP.", payload=100)
+    peer.expect(".", 1, 102)
+    peer.send("FP.", 1, ack=1, payload=100)
+    segment = peer.take()[-1]
+    assert segment.ack == 102
+    assert len(sock.recv(1000)) == 100 and sock.recv(10) == b""
+
+
+@pytest.mark.parametrize("seq", [-100, 100000])
+def test_segment_outside_the_window(peer, seq):
+    """TB 12: unacceptable seq in passive close."""
+    peer.close_wait()
+    peer.send("P.", seq, ack=1, payload=10)
+    peer.expect(".", 1, 2, sack=ANY)
+
+
+def test_ack_of_what_was_not_sent(peer):
+    """TB 12: unacceptable ack in passive close."""
+    peer.close_wait()
+    peer.send(".", 2, ack=100)
+    peer.expect(".", 1, 2)
+
+
+def test_data_before_fin_is_read_first(peer):
+    """TB 11: 0 at FIN, after the data."""
+    sock = peer.established()
+    peer.send_data(10)
+    peer.send("F.")
+    peer.take()
+    assert len(sock.recv(100)) == 10
+    assert sock.recv(100) == b""
+
+
+def test_half_close_by_the_peer_lasts(peer):
+    """RFC 9293 MUST-48 spirit: no timer ends CLOSE-WAIT."""
+    sock = peer.close_wait()
+    peer.expect_nothing(5000)
+    sock.send(b"x")
+    peer.expect("P.", 1, 2)
+
+
+def test_shutdown_twice(peer):
+    """TB 2.6: the second shutdown(WR) says 0 or ENOTCONN."""
+    sock = peer.close_wait()
+    sock.shutdown(1)
+    peer.expect("F.", 1, 2)
+    try:
+        sock.shutdown(1)
+    except OSError as error:
+        assert error.errno == errno.ENOTCONN
+    peer.expect_nothing()
