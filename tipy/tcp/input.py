@@ -238,7 +238,10 @@ def sequence_step(tcb, seg):
 def _out_of_window(tcb, seg):
     """Answer with an ACK; a DSACK says which bytes came again (RFC 2883)."""
     tcb.ack_now = True
-    if seg.text and tcb.sack_ok and seg.seq < tcb.rcv_nxt and tcb.tcp.settings.dsack and tcb.dsack is None:
+    if tcb.state is State.TIME_WAIT:
+        if seg.flags & FIN:                            # the peer has not seen our last ACK
+            tcb.arm_life(tcb.tcp.settings.time_wait)
+    elif seg.text and tcb.sack_ok and seg.seq < tcb.rcv_nxt and tcb.tcp.settings.dsack and tcb.dsack is None:
         tcb.dsack = seg.seq, min(seg.seq + len(seg.text), tcb.rcv_nxt)
 
 

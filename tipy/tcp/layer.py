@@ -32,6 +32,7 @@ from tipy.wire.tcp import (ACK, HEADER_LENGTH, NO_OPTIONS, QUOTED, RST, STRUCT, 
 _log = channel("tcp.segments")
 
 _STATELESS = Options()
+_ISS_STEP = 65537              # a connection that follows a TIME-WAIT starts so far above it, as Linux
 _SENDS_RESET = frozenset({State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSE_WAIT,
                           State.CLOSING, State.LAST_ACK})
 _SYNCHRONIZED = frozenset(State) - {State.SYN_SENT, State.SYN_RECEIVED, State.CLOSED, State.LISTEN}
@@ -186,6 +187,8 @@ class Tcp:
             if old is not None and not self._may_replace(old):
                 raise os_error(errno.EADDRNOTAVAIL)
             tcb = Connection(self, (ip, port), remote, path, options)
+            if old is not None:
+                tcb.start_at(old.snd_nxt + _ISS_STEP & MASK)
             if owner is not None and owner in self.ports:
                 self.ports.inherit(tcb, ip, owner)
         else:
@@ -226,14 +229,17 @@ class Tcp:
         if not listeners:
             self.listeners.pop(listener.local, None)
 
-    def embryo(self, listener, packet, local, remote, seg):
-        """A SYN for a listener: the connection in SYN-RECEIVED (its SYN,ACK is not sent yet)."""
+    def embryo(self, listener, packet, local, remote, seg, iss=None):
+        """A SYN for a listener: the connection in SYN-RECEIVED (its SYN,ACK is not sent yet). iss: instead of a
+        fresh one."""
         try:
             path = self.ipv4.path(remote[0], local[0])
         except OSError:
             self.counters["tcp.drop_no_route"] += 1
             return None
         tcb = Connection(self, local, remote, path, listener.options.copy())
+        if iss is not None:
+            tcb.start_at(iss)
         tcb.listener = listener
         tcb.irs = seg.seq
         tcb.rcv_nxt = tcb.rcv_up = tcb.last_ack_sent = seg.seq + 1
@@ -253,11 +259,9 @@ class Tcp:
     def from_cookie(self, listener, packet, local, remote, seg, mss):
         """A SYN cookie came back: make the connection it stands for, as if it had been there all along."""
         syn = Segment((seg.seq - 1) & MASK, 0, SYN, seg.wnd, 0, seg.text[:0], TcpOptions(mss=mss), 0, 0)
-        tcb = self.embryo(listener, packet, local, remote, syn)
+        tcb = self.embryo(listener, packet, local, remote, syn, (seg.ack - 1) & MASK)
         if tcb is None:
             return
-        tcb.iss = (seg.ack - 1) & MASK
-        tcb.snd_una = tcb.snd_up = tcb.small_end = tcb.cwnd_usage_seq = tcb.iss
         tcb.snd_nxt = tcb.iss + 1
         listener.children[remote] = tcb
         segment_arrives(tcb, seg)
@@ -300,9 +304,10 @@ class Tcp:
             return False
         self.forget(tcb)
         seg.seq &= MASK
+        seg.ack &= MASK
         packet = Packet(seg.text, 0, 0, tcb.path.interface)
         packet.src, packet.dst = tcb.remote[0], tcb.local[0]
-        listener.segment_arrives(packet, tcb.remote, seg)
+        listener.segment_arrives(packet, tcb.remote, seg, tcb.snd_nxt + _ISS_STEP & MASK)
         return True
 
     def abort(self, tcb, error=0):

@@ -66,8 +66,8 @@ class Listener:
 
     # -- segments ---------------------------------------------------------------------------------
 
-    def segment_arrives(self, packet, remote, seg):
-        """A segment for no connection but for this listener."""
+    def segment_arrives(self, packet, remote, seg, iss=None):
+        """A segment for no connection but for this listener; `iss` for a SYN that follows a TIME-WAIT."""
         flags = seg.flags
         if flags & RST:
             return
@@ -77,9 +77,9 @@ class Listener:
                 return
             self.tcp.reset_unknown(packet, local, remote, seg)
         elif flags & SYN and not flags & 1 and not packet.to_group and not packet.link_group:
-            self._syn(packet, local, remote, seg)
+            self._syn(packet, local, remote, seg, iss)
 
-    def _syn(self, packet, local, remote, seg):
+    def _syn(self, packet, local, remote, seg, iss):
         counters = self.tcp.counters
         if self._accept_queue_full():
             counters["tcp.drop_accept_queue_full"] += 1
@@ -92,7 +92,7 @@ class Listener:
             else:
                 counters["tcp.drop_syn_queue_full"] += 1
             return
-        tcb = self.tcp.embryo(self, packet, local, remote, seg)
+        tcb = self.tcp.embryo(self, packet, local, remote, seg, iss)
         if tcb is None:
             return
         self.children[remote] = tcb

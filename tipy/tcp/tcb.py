@@ -60,8 +60,7 @@ class Tcb:
         self.listener = None
         self.accepted = self.orphan = False
         now = self.now()
-        self.iss = tcp.numbers.initial(local, remote, now)
-        self.snd_una = self.snd_nxt = self.snd_up = self.small_end = self.iss
+        self.start_at(tcp.numbers.initial(local, remote, now))
         self.snd_wnd = self.snd_wl1 = self.snd_wl2 = self.max_window = self.snd_wscale = 0
         self.sendq = self.push_marks = self.receiveq = self.early = self.sack_blocks = self.dsack = self.urgent = None
         self.fin_queued = self.eof = self.rcv_shut = False
@@ -94,7 +93,6 @@ class Tcb:
         self.prior_cwnd = 0
         self.cwnd_limited = False
         self.max_packets_out = self.cwnd_used = 0
-        self.cwnd_usage_seq = self.iss
         self.cwnd_stamp = now
         self.records = []
         self.packets_out = 0
@@ -105,6 +103,11 @@ class Tcb:
         self.waiters = self.readiness = None
         self.trace = None if tcp.trace is None else partial(tcp.trace, self.name)
         self.cc = congestion.find(options.congestion or settings.congestion_control)(self)
+
+    def start_at(self, iss):
+        """Use this initial send sequence number."""
+        self.iss = iss
+        self.snd_una = self.snd_nxt = self.snd_up = self.small_end = self.cwnd_usage_seq = iss
 
     # -- state ------------------------------------------------------------------------------------
 
