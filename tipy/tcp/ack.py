@@ -49,8 +49,6 @@ def advance(tcb, ack):
             rtt.min_rtt = now - latest
         tcb.cc.on_rtt(now - latest)
     if acked:
-        if tcb.rtt.backoff:
-            tcb.rtt.end_back_off()
         alarm.rearm(tcb)
         if cwnd_validation.may_grow(tcb):
             tcb.cc.on_ack(acked)
@@ -200,8 +198,6 @@ def _clean(tcb, ack, news, prior_fack):
     if not news.acked and latest is None:
         return
     news.set_timer = news.not_duplicate = True
-    if tcb.rtt.backoff:
-        tcb.rtt.end_back_off()
     if loss is None:
         return
     if not tcb.sack_ok:

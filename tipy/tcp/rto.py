@@ -38,15 +38,11 @@ class RttEstimator:
         settings, variance = self._settings, 4 * self.rttvar
         rto = self.srtt + (variance if variance > settings.rto_min else settings.rto_min)
         self.rto_unbacked = rto if rto < settings.rto_max else settings.rto_max
-        self._apply(self.backoff)
+        self._apply(0)                             # Karn: only a sample ends the back-off
 
     def back_off(self):
         """The timer fired: wait twice as long next time."""
         self._apply(self.backoff + 1)
-
-    def end_back_off(self):
-        """New data was acknowledged: the network works again."""
-        self._apply(0)
 
     def _apply(self, backoff):
         self.backoff = backoff
