@@ -148,6 +148,15 @@ def _sendfile(module, original):
     return _sendfile_use_sendfile
 
 
+def _patch_stdlib(module):
+    """What else needs to know when `module` has taken the place of the stdlib's socket module."""
+    try:
+        from tipy import tls
+    except ImportError:                    # a Python without ssl
+        return
+    tls.install(module)
+
+
 def make_module(stack):
     """A module like `socket` whose sockets belong to `stack`."""
     module = types.ModuleType(f"tipy.socket-{next(_numbers)}", _library_doc())
@@ -166,6 +175,7 @@ def _become_default():
                            __file__=__file__, make_module=make_module)
     sys.modules[__name__] = module
     _fill(module, Space())
+    module.patch_stdlib = lambda: _patch_stdlib(module)
 
 
 _become_default()

@@ -1,0 +1,209 @@
+"""TLS over our sockets: what `ssl.SSLSocket` needs below itself. Edge: ssl, threading.
+
+The C code behind `SSLContext.wrap_socket` reads and writes a kernel descriptor. `install` replaces one method,
+`SSLContext._wrap_socket`: for a socket of ours it returns an `Engine`, which has the methods of `_ssl._SSLSocket`
+but lets OpenSSL work on two memory buffers and moves their content through the channel itself. Everything
+above, `SSLSocket` first of all, stays the standard library's.
+
+Two points make it behave like the original. Exactly one TLS record is fetched at a time: what a program has not asked
+for stays in the connection, where select sees it. And a non-blocking write encrypts no more than the connection
+has room for: nothing is ever left behind that nobody would send.
+"""
+
+import inspect
+import ssl
+import threading
+
+from tipy.sockets.base import NOW
+
+_RECORD_HEADER = 5             # type, version, length (RFC 8446 section 5.1)
+_RECORD = 16384                # bytes of plain text in a record
+_OVERHEAD = 512                # what encryption may add to a record, generously
+_TIMED_OUT = {"read": "The read operation timed out", "write": "The write operation timed out",
+              "do_handshake": "_ssl.c: The handshake operation timed out",
+              "shutdown": "The shutdown operation timed out"}
+
+
+class Engine:
+    """Stands for the `_ssl._SSLSocket` of one connection. Attributes not found here are OpenSSL's."""
+
+    def __init__(self, context, sock, server_side, server_hostname, owner, session):
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._object = context._wrap_bio(self._incoming, self._outgoing, server_side, server_hostname,
+                                         owner=owner, session=session)
+        self._socket = sock if owner is None else None
+        self._owner = owner
+        self._header = b""                 # of the record that is being fetched
+        self._missing = 0                  # bytes of it that are still to come
+        self._unsent = b""
+        self._state = threading.Lock()     # OpenSSL's objects are not for two threads at once
+        self._fetching, self._flushing = threading.Lock(), threading.Lock()
+
+    def __getattr__(self, name):
+        return getattr(self._object, name)
+
+    @property
+    def context(self):
+        """The SSLContext; an SNI callback may set another."""
+        return self._object.context
+
+    @context.setter
+    def context(self, context):
+        self._object.context = context
+
+    @property
+    def session(self):
+        """The SSLSession."""
+        return self._object.session
+
+    @session.setter
+    def session(self, session):
+        self._object.session = session
+
+    # -- the calls that move data -----------------------------------------------------------------
+
+    def do_handshake(self):
+        """Shake hands."""
+        self._run("do_handshake", self._object.do_handshake)
+
+    def read(self, size=1024, buffer=None):
+        """Up to `size` bytes, returned or put into `buffer` (then their number)."""
+        if buffer is None:
+            return self._run("read", self._object.read, size)
+        return self._run("read", self._object.read, size, buffer)
+
+    def write(self, data):
+        """Send bytes; a blocking call sends all of them."""
+        channel, deadline = self._channel()
+        with memoryview(data) as view, view.cast("B") as flat:
+            if deadline == NOW:
+                return self._write_now(channel, flat)
+            sent = 0
+            while sent < len(flat) or not sent:
+                sent += self._run("write", self._object.write, flat[sent:sent + 4 * _RECORD])
+                if not len(flat):
+                    break
+            return sent
+
+    def _write_now(self, channel, flat):
+        self._flush(channel, NOW)
+        with channel.gate:
+            room = getattr(channel.endpoint, "room", 0) - _OVERHEAD
+            gone = channel.endpoint.writable and room <= 0
+        if room <= 0 and not gone:
+            raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "The operation did not complete (write)")
+        return self._run("write", self._object.write, flat[:min(max(room, 1), _RECORD)])
+
+    def shutdown(self):
+        """Say good-bye (close_notify) and wait for the peer's; returns the socket, which is plain again."""
+        self._run("shutdown", self._object.shutdown)
+        return self._owner or self._socket
+
+    # -- moving data ------------------------------------------------------------------------------
+
+    def _channel(self):
+        sock = self._owner or self._socket
+        channel = sock._channel
+        if channel is None:
+            raise ssl.SSLError("Underlying socket connection gone")
+        return channel, sock._deadline(channel)
+
+    def _run(self, name, operation, *args):
+        """Let OpenSSL do `operation`, feeding and emptying its buffers, within the socket's timeout."""
+        channel, deadline = self._channel()
+        try:
+            while True:
+                try:
+                    with self._state:
+                        result = operation(*args)
+                except ssl.SSLWantReadError as error:
+                    wanted = error
+                except ssl.SSLError:
+                    self._try_to_flush(channel)        # the alert that tells the peer
+                    raise
+                else:
+                    self._flush(channel, deadline)
+                    return result
+                self._flush(channel, deadline)
+                self._fetch(channel, deadline, wanted)
+        except TimeoutError:
+            raise TimeoutError(_TIMED_OUT[name]) from None
+
+    def _flush(self, channel, deadline):
+        """Send what OpenSSL has written."""
+        if not self._outgoing.pending and not self._unsent:
+            return
+        with self._flushing:
+            data = self._unsent + self._outgoing.read()
+            self._unsent = b""
+            sent = 0
+            try:
+                if data:
+                    sent = channel.send(memoryview(data), 0, deadline, deadline != NOW)
+            except BlockingIOError:
+                pass
+            finally:
+                self._unsent = data[sent:] if deadline == NOW else b""
+        if self._unsent:
+            raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "The operation did not complete (write)")
+
+    def _try_to_flush(self, channel):
+        try:
+            self._flush(channel, NOW)
+        except OSError:
+            pass
+
+    def _fetch(self, channel, deadline, wanted):
+        """Fetch one record, or what there is of it; `wanted` is raised if that would block."""
+        with self._fetching:
+            if self._incoming.pending:                 # another thread has fetched it
+                return
+            try:
+                while not self._missing:
+                    if not self._take(channel, deadline, _RECORD_HEADER - len(self._header), True):
+                        return
+                while self._missing:
+                    if not self._take(channel, deadline, self._missing, False):
+                        return
+            except BlockingIOError:
+                raise wanted from None
+
+    def _take(self, channel, deadline, size, header):
+        data = channel.receive(size, 0, deadline)
+        if not data:
+            self._incoming.write_eof()
+            return False
+        self._incoming.write(data)
+        if not header:
+            self._missing -= len(data)
+            return True
+        self._header += data
+        if len(self._header) == _RECORD_HEADER:
+            self._missing = int.from_bytes(self._header[3:], "big") or 1
+            self._header = b""
+        return True
+
+
+def install(socket_module):
+    """Make `ssl` work with the sockets of `socket_module` (idempotent)."""
+    context_class = ssl.SSLContext
+    original = context_class._wrap_socket
+    if not hasattr(original, "tipy"):
+        def _wrap_socket(self, sock, server_side, server_hostname=None, *, owner=None, session=None):
+            if getattr(sock, "_channel", None) is None:
+                return original(self, sock, server_side, server_hostname, owner=owner, session=session)
+            return Engine(self, sock, server_side, server_hostname, owner, session)
+
+        _wrap_socket.tipy = True
+        context_class._wrap_socket = _wrap_socket
+    if not issubclass(ssl.SSLSocket, socket_module.socket):
+        _rebase(socket_module)
+
+
+def _rebase(socket_module):
+    """`ssl` was imported before: its SSLSocket has the wrong base. Run the class body again."""
+    source = inspect.getsource(ssl.SSLSocket)
+    ssl.socket = socket_module.socket
+    exec(compile(source, ssl.__file__, "exec"), ssl.__dict__)
+    ssl.SSLSocket.__module__ = "ssl"
+    ssl.SSLContext.sslsocket_class = ssl.SSLSocket
