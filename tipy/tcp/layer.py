@@ -245,6 +245,8 @@ class Tcp:
         tcb.rcv_nxt = tcb.rcv_up = tcb.last_ack_sent = seg.seq + 1
         tcb.rcv.initial(tcb.rcv_nxt)
         negotiate(tcb, seg)
+        tcb.rcv.start(tcb.advertised_mss - tcb.option_bytes)       # whole segments, as large as the peer's will be
+        tcb.rcv.initial(tcb.rcv_nxt)
         tcb.ecn_ok = bool(self.settings.ecn) and offered_ecn(seg.flags)
         tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = seg.wnd, seg.seq, tcb.iss
         tcb.max_window = seg.wnd

@@ -30,15 +30,19 @@ class ReceiveWindow:
             self.space = min(self.space, options.window_clamp)
             self._cap = min(self._cap, options.window_clamp)
         self._mss = mss
-        self.scale = scale_for(max(settings.rcvbuf_max, self.space) if not fixed else
-                               max(settings.rcvbuf_max, fixed)) if settings.window_scaling else 0
+        self.scale = scale_for(max(settings.rcvbuf_max, fixed or self.space)) if settings.window_scaling else 0
         self.offered = self.scale      # what our SYN says, whatever the peer's says
         self.wnd = 0                   # RCV.WND as last announced, counted from `edge - wnd`
         self.edge = 0                  # the right edge announced: nothing beyond it is accepted
-        space = self.space if settings.window_scaling else min(self.space, _UNSCALED)
-        self.threshold = space // mss * mss if space > mss else space
+        self.threshold = 0
+        self.start(mss)
         self._measure_from = None
         self._measure_at = 0.0
+
+    def start(self, mss):
+        """Begin with a window of whole segments of `mss` bytes."""
+        space = self.space if self.scale else min(self.space, _UNSCALED)
+        self.threshold = space // mss * mss if space > mss else space
         self._measured = self.threshold
 
     def resize(self, rcvbuf):
