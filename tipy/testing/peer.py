@@ -22,6 +22,7 @@ ANY = object()                 # an expectation that is not one
 AUTO = object()
 TOLERANCE = 0.0015             # seconds by which a timer may be early or late
 MSS = 1000                     # round numbers read well
+RTT = 0.1
 
 
 class Peer:
@@ -240,13 +241,17 @@ class Peer:
         self.timestamps = bool(options.get("ts"))
         return listener
 
-    def established(self, *, active=False, prepare=None, listener=None, win=65535, keep=False, **options):
-        """A connection opened by the peer, or (active) by the stack. `keep`: returns (socket, listener)."""
+    def established(self, *, active=False, prepare=None, listener=None, win=65535, keep=False, rtt=RTT,
+                    **options):
+        """A connection opened by the peer, or (active) by the stack. `keep`: returns (socket, listener). `rtt`:
+        the round trip of the handshake in seconds."""
         if active:
             sock = self.syn_sent(prepare=prepare)
+            self.bed.advance(rtt)
             self.answer_syn(win=win, **options)
             return sock
         own, listener = listener is None, self.syn_received(listener, prepare=prepare, win=win, **options)
+        self.bed.advance(rtt)
         self.send(".")
         self.expect_nothing()
         sock = self.bed.accept(listener)
@@ -333,4 +338,4 @@ def _wanted(flags, seq, ack, length, payload):
     return " ".join(parts)
 
 
-__all__ = ["ANY", "MSS", "Peer", "pattern", "relative"]
+__all__ = ["ANY", "MSS", "RTT", "Peer", "pattern", "relative"]
