@@ -20,9 +20,9 @@ def blocks(language, text=TEXT):
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
 
 
-def commands():
-    """Every line of every shell block."""
-    return [line for block in blocks("sh") for line in block.splitlines()]
+def commands(text=TEXT):
+    """Every command of the shell blocks, lines that go on joined."""
+    return [line for block in blocks("sh", text) for line in block.replace("\\\n", " ").splitlines()]
 
 
 def rows(title):
