@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from tests.bench import bulk, latency, loss, rates, scale
+from tests.bench import bulk, latency, layers, loss, rates, scale
 from tests.bench.contest import Contest, run_rows
 
 ROWS = {
@@ -30,6 +30,10 @@ def main(arguments=None):
     options = _parse(arguments)
     if options.what == "list":
         _list()
+        return 0
+    if options.what == "profile":
+        with Contest(options.quick) as contest:
+            layers.profile(contest, options.functions)
         return 0
     known = {**ROWS, **HIDDEN} if options.what == "table" else loss.TABLES
     visible = ROWS if options.what == "table" else loss.TABLES
@@ -81,12 +85,13 @@ def _print(line):
 def _parse(arguments):
     parser = argparse.ArgumentParser(prog="python3 -m tests.bench", description=sys.modules["tests.bench"].__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", default="table", choices=["table", "loss", "list"])
+    parser.add_argument("what", nargs="?", default="table", choices=["table", "loss", "profile", "list"])
     parser.add_argument("--quick", action="store_true", help="few and short repetitions, few seeds")
     parser.add_argument("--rows", help="only these, separated by commas")
     parser.add_argument("--repetitions", type=int, help="of each real-time figure; the table shows medians")
     parser.add_argument("--seeds", type=int, help="loss: the number of seeds (20)")
     parser.add_argument("--jobs", type=int, help="loss: processes at a time (as many as CPUs)")
+    parser.add_argument("--functions", action="store_true", help="profile: functions by cProfile, not layers")
     parser.add_argument("--json", action="store_true", help="the lines as JSON")
     return parser.parse_args(arguments)
 

@@ -123,12 +123,13 @@ def tcp_server(module, address):
             connection, _ = listener.accept()
             with connection:
                 try:
-                    _serve(module, connection)
+                    serve(module, connection)
                 except ConnectionError:
                     pass                           # the client has had enough
 
 
-def _serve(module, connection):
+def serve(module, connection):
+    """Serve one request."""
     operation, size = REQUEST.unpack(receive_exactly(connection, REQUEST.size))
     kind, mode = operation & 15, operation & ~15
     if kind == SINK:
