@@ -22,7 +22,7 @@ from tipy.ethernet import Ethernet
 from tipy.gate import STOPPED, Gate
 from tipy.icmp import Icmp
 from tipy.ipv4 import IPv4
-from tipy.log import channel
+from tipy.log import channel, choose
 from tipy.ports import PortTable
 from tipy.raw import Raw
 from tipy.settings import Settings
@@ -68,6 +68,8 @@ class Stack:
         elif given:
             settings = settings.replace(**given)
         self.settings = settings
+        if settings.log_channels is not None:
+            choose(settings.log_channels)
         self.name = settings.ifname if link is None else type(link).__name__
         self.clock = clock if clock is not None else RealClock()
         self.rng = random.Random(seed) if seed is not None else secrets.SystemRandom()
