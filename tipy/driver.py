@@ -64,14 +64,41 @@ class _Bell:
             os.close(fd)
 
 
+class _PlainBell:
+    """The bell of a system without poll(), Windows: links there have no descriptor to be watched."""
+
+    def __init__(self):
+        self._rung = False
+        self._silence = threading.Lock()
+        self._silence.acquire()
+
+    def ring(self):
+        """As above; releasing a lock is not taking one."""
+        if not self._rung:
+            self._rung = True
+            try:
+                self._silence.release()
+            except RuntimeError:                       # nobody has noticed the last ring yet
+                pass
+
+    def wait(self, milliseconds):
+        """Sleep until rung, or time is up."""
+        self._silence.acquire(timeout=milliseconds / 1000)
+        self._rung = False
+
+    def close(self):
+        """Nothing to release."""
+
+
 class Driver:
     """Runs one stack in real time. `stack`: gate, timers, clock, link, serve(), link_failed(error)."""
 
     def __init__(self, stack):
         self._stack = stack
         self._running = False
-        self._bell = _Bell()                           # of the driver's own thread
-        self._leader_bell = _Bell()
+        bell = _Bell if hasattr(select, "poll") else _PlainBell
+        self._bell = bell()                            # of the driver's own thread
+        self._leader_bell = bell()
         self._lead = threading.Lock()
         self._leader = None                            # the waiter of the thread that leads
         self._led_since = self._left_at = -_NEVER

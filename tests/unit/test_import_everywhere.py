@@ -55,7 +55,6 @@ def test_package_imports_without_what_only_linux_has():
     assert (done.stdout, done.stderr) == ("imported\n", "")
 
 
-@pytest.mark.xfail(reason="the driver needs select.poll, which Windows has not")
 def test_stacks_talk_in_memory_without_what_only_linux_has():
     code = TAKEN_AWAY + """
 from tipy import tipy

@@ -101,6 +101,19 @@ def test_program_that_set_up_logging_keeps_its_own_handlers():
     assert done.stderr == "MINE it is 42\n"
 
 
+def test_stack_chooses_the_channels_of_its_settings():
+    code = ("from tipy import tipy, log\nfor name in 'stack', 'arp', 'tcp':\n    log.channel(name)\n"
+            "with tipy('loopback', log_channels='arp tcp'):\n"
+            "    print(*[name for name in log.channels() if log.channel(name).on])")
+    assert run(code=code).stdout == "arp tcp\n"
+
+
+def test_stack_that_is_told_nothing_leaves_the_channels_alone():
+    code = ("from tipy import tipy, log\nlog.choose('arp')\n"
+            "with tipy('loopback'):\n    print(*[name for name in log.channels() if log.channel(name).on])")
+    assert run(code=code).stdout == "arp\n"
+
+
 # -- every call site ------------------------------------------------------------------------------
 
 
