@@ -178,10 +178,12 @@ class Ranking:
 
     def __init__(self):
         self._profiles = []
-        self.reset()
+        self._mine = None
 
     def reset(self):
         """Forget what the program's thread has done, and go on. The driver's profile goes on in any case."""
+        if self._mine is not None:
+            self._mine.disable()                 # or its end would disable the next one
         self._mine = self._enable()
 
     def include_driver(self):
@@ -206,7 +208,8 @@ class Ranking:
 
     def microseconds(self):
         """Function -> microseconds of its own, the twenty highest."""
-        self._mine.disable()
+        if self._mine is not None:
+            self._mine.disable()
         own = {}
         for profile in (*self._profiles, self._mine):
             for entry in profile.getstats() if profile is not None else ():
