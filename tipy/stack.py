@@ -13,7 +13,7 @@ import random
 import secrets
 from collections import Counter
 
-from tipy import log, signals
+from tipy import signals
 from tipy.address import format_ip, format_mac, parse_ip, parse_mac, parse_network
 from tipy.arp import Arp
 from tipy.clock import RealClock
@@ -120,8 +120,6 @@ class Stack:
         """
         if self in _running:
             return
-        if self.settings.log_channels is not None:
-            log.choose(self.settings.log_channels)
         if self.link is not None:
             self.link.open()
             if hasattr(self.link, "keep_apart"):
