@@ -23,6 +23,7 @@ FLOORS = (
     ("datagrams"),                             # what udp and raw have in common
     ("icmp udp raw tcp"),
     ("sockets"),
+    ("tls"),
     ("stack"),
     ("driver socket testing"),
     ("lab"),
@@ -37,7 +38,7 @@ UPWARD = {("tipy.stack", "tipy.driver"), ("tipy.stack", "tipy.socket")}
 # Who may import what of the operating system, of randomness and of time.
 EDGE = {
     "time": "clock link.wrapper lab.worker lab.network demo",
-    "threading": "clock gate signals link.pcap sockets.readiness driver demo.players testing",
+    "threading": "clock gate signals link.pcap sockets.readiness tls driver demo.players testing",
     "os": "errors settings netlink link lab sockets.readiness stack driver demo",
     "select": "lab.worker sockets.readiness driver",
     "random": "link.faults stack",
