@@ -52,13 +52,16 @@ def request(name, value=b""):
     return ctypes.create_string_buffer(encoded.ljust(16, b"\x00") + value, _LENGTH)
 
 
+_NOT_IN_NAMES = frozenset(b"/: \t\n\v\f\r\xa0\0")       # as the kernel's dev_valid_name
+
+
 def check_name(name):
     """The interface name as bytes; SetupError if no interface can be called so."""
     encoded = os.fsencode(name)
-    if not encoded or len(encoded) > LONGEST_NAME or b"/" in encoded or b"\x00" in encoded or b" " in encoded:
+    if not 0 < len(encoded) <= LONGEST_NAME or encoded in (b".", b"..") or set(encoded) & _NOT_IN_NAMES:
         raise SetupError(f"{name!r} cannot be an interface name: use 1 to {LONGEST_NAME} bytes without "
-                         "blanks and slashes, like tap7", errno.ENAMETOOLONG if len(encoded) > LONGEST_NAME
-                         else errno.EINVAL)
+                         "blanks, slashes and colons, like tap7",
+                         errno.ENAMETOOLONG if len(encoded) > LONGEST_NAME else errno.EINVAL)
     return encoded
 
 
