@@ -122,12 +122,21 @@ class Engine:
                     self._try_to_flush(channel)        # the alert that tells the peer
                     raise
                 else:
-                    self._flush(channel, deadline)
+                    self._finish(name, channel, deadline)
                     return result
                 self._flush(channel, deadline)
                 self._fetch(channel, deadline, wanted)
         except TimeoutError:
             raise TimeoutError(_TIMED_OUT[name]) from None
+
+    def _finish(self, name, channel, deadline):
+        """Send what a successful call leaves behind. Where that is only by the way (a server's session tickets
+        at the end of a handshake) a peer that has gone already is no failure of this call, as in OpenSSL."""
+        try:
+            self._flush(channel, deadline)
+        except (BrokenPipeError, ConnectionResetError):
+            if name in ("write", "shutdown"):
+                raise
 
     def _flush(self, channel, deadline):
         """Send what OpenSSL has written."""

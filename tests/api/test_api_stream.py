@@ -444,3 +444,18 @@ def test_a_failed_call_lets_go_of_the_buffer(pair):
             client.send(buffer)
     except BlockingIOError:
         buffer.clear()
+
+
+def test_a_reset_after_the_end_of_the_stream_is_for_writers_only(net, pair):
+    import select
+    client, server = pair
+    client.close()
+    assert server.recv(1, net.MSG_PEEK) == b""
+    server.send(b"answered by a reset")
+    poll = select.poll()
+    poll.register(server, 0)
+    assert poll.poll(20000)[0][1] == select.POLLERR | select.POLLHUP
+    assert server.recv(1) == b""
+    with pytest.raises(BrokenPipeError):
+        server.send(b"x")
+    assert server.recv(1) == b""

@@ -260,15 +260,15 @@ class Handle(_real):
             return
         self._channel = None
         fd = _real.fileno(self)
-        try:
-            if fd >= 0:
-                _real.close(self)
-        finally:
-            if channel.gate.held():
-                channel.gate.later(lambda: release(channel, fd))
-            else:
-                with channel.gate:
-                    release(channel, fd, linger=True)
+        if channel.gate.held():            # a finalizer of the program's, run by the collector in here
+            self._give_up_fd()
+            channel.gate.later(lambda: release(channel, fd))
+            return
+        with channel.gate:                 # both in one go: nothing may arrive in between
+            try:
+                self._give_up_fd()
+            finally:
+                release(channel, fd, linger=True)
 
     # -- timeouts ---------------------------------------------------------------------------------
 
