@@ -13,8 +13,8 @@ A cache entry is a small machine; the timer of each entry, or a packet that arri
     STATIC      given by the user, never changed by packets
 
 Rules against spoofing: no entry comes from an unsolicited reply; an entry moves only as above; our own
-addresses and group MACs are never cached. The cache has a cap (oldest use goes first). A neighbour is asked
-at most once per arp_reply_timeout. Conflicts over our own address are acd.py's.
+addresses and group MACs are never cached. The cache holds arp_cache_size entries (oldest use goes first). A
+neighbour is asked at most once per arp_reply_timeout. Conflicts over our own address are acd.py's.
 
 What may live here: the cache, asking and answering. Nothing of IP but the four bytes of an address.
 """
@@ -30,7 +30,6 @@ from tipy.log import channel
 from tipy.wire.arp import REPLY, REQUEST, ArpPacket
 from tipy.wire.ethernet import TYPE_ARP
 
-CACHE_CAP = 512             # entries
 HELD_CAP = 3                # datagrams per unresolved neighbour
 HOLD_DOWN_QUERIES = 2       # questions to the old owner before a claim is believed, arp_reply_timeout apart
 
@@ -225,7 +224,7 @@ class Arp:
     # -- the life of an entry --------------------------------------------------------------------------
 
     def _create(self, ip):
-        if len(self._entries) >= CACHE_CAP:
+        if len(self._entries) >= self._settings.arp_cache_size:
             self._evict()
         entry = self._entries[ip] = Neighbour(ip)
         entry.timer = self._timers.timer(partial(self._due, entry))

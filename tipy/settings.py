@@ -59,6 +59,7 @@ class Settings:
     arp_reply_timeout: float = _setting(1.0, kinds.seconds(0.001))
     arp_retries: int = _setting(3, kinds.integer(1, 100))
     arp_cache_ttl: float = _setting(60.0, kinds.seconds(0.1))
+    arp_cache_size: int = _setting(512, kinds.integer(8))
     arp_probe_wait: float = _setting(0.05, kinds.seconds())
     arp_probe_min: float = _setting(0.1, kinds.seconds())
     arp_probe_max: float = _setting(0.2, kinds.seconds())

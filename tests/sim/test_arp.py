@@ -4,7 +4,6 @@ import pytest
 from network_host import (BROADCAST_MAC, GATEWAY, MAC, OTHER_MAC, OWN, PEER, PEER_MAC, Host, ip)
 
 from tipy.address import ANY
-from tipy.arp import CACHE_CAP
 from tipy.wire.arp import REPLY, REQUEST, ArpPacket
 from tipy.wire.ethernet import TYPE_ARP
 
@@ -293,17 +292,17 @@ def test_nonsense_is_not_added(address, mac):
 def test_cache_has_a_cap_and_the_least_recently_used_goes():
     host = Host("10.0.0.1/8", gateway=None)
     host.arp.add("10.9.9.9", PEER_MAC)
-    neighbours = [ip(f"10.0.{1 + number // 250}.{1 + number % 250}") for number in range(CACHE_CAP + 100)]
+    neighbours = [ip(f"10.0.{1 + number // 250}.{1 + number % 250}") for number in range(512 + 100)]
     for number, address in enumerate(neighbours):
         host.hear_arp(REQUEST, PEER_MAC, address, host.address)
         if number % 50 == 0:
             with host.gate:
                 host.arp.lookup(neighbours[0])
     known = {entry[0] for entry in host.arp.entries()}
-    assert len(known) == CACHE_CAP
+    assert len(known) == 512
     assert neighbours[0] in known and neighbours[-1] in known and ip("10.9.9.9") in known
     assert neighbours[1] not in known and host.counters["arp.evicted"] == 101
-    assert len(host.timers) <= CACHE_CAP
+    assert len(host.timers) <= 512
 
 
 # -- spoofing ---------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from network_host import BROADCAST_MAC, MAC, OWN, PEER, PEER_MAC, Host
 from test_icmp import complaint, message
 from test_udp import bound, datagram, received
 
-from tipy.arp import CACHE_CAP
 from tipy.ipv4.reassembly import MAX_BYTES, MAX_DATAGRAMS
 from tipy.wire.arp import ArpPacket
 from tipy.wire.ipv4 import IPv4Header
@@ -65,7 +64,7 @@ def test_no_frame_raises_and_service_goes_on(seed):
         if number % 100 == 0:
             host.clock.advance(rng.uniform(0, 3))
     assert host.failures == []
-    assert len(host.arp.entries()) <= CACHE_CAP
+    assert len(host.arp.entries()) <= host.settings.arp_cache_size
     assert len(host.ipv4._reassembly) <= MAX_DATAGRAMS and host.ipv4._reassembly._cost <= MAX_BYTES
     host.clock.advance(100)
     received(server), received(raw), host.take()
