@@ -40,7 +40,8 @@ def settings(**changes):
     """Defaults for the layers under test."""
     values = dict(ttl=64, acd=True, arp_probe_wait=0.05, arp_probe_min=0.1, arp_probe_max=0.2,
                   arp_announce_wait=0.25, arp_reply_timeout=1.0, arp_retries=3, arp_cache_ttl=60.0,
-                  arp_cache_size=512, defragmentation_timeout=30.0, ephemeral_ports=(32768, 60999), pmtu_discovery=True)
+                  arp_cache_size=512, defragmentation_timeout=30.0, ephemeral_ports=(32768, 60999),
+                  pmtu_discovery=True)
     return SimpleNamespace(**{**values, **changes})
 
 

@@ -1,6 +1,8 @@
 """Settings: where they come from, who wins, and what is said about a wrong one."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,8 @@ from tipy.address import parse_mac
 from tipy.errors import SetupError
 from tipy.settings import ALIASES, CONFIG_LINE, Settings, derive_mac
 from tipy.tcp import congestion
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -69,6 +73,14 @@ def test_default_congestion_control_exists():
 
 def test_alias_leads_to_a_setting():
     assert set(ALIASES.values()) <= {field.name for field in dataclasses.fields(Settings)}
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Settings)])
+def test_setting_is_read_somewhere(name):
+    """None is accepted and then ignored."""
+    readers = [path for path in (ROOT / "tipy").rglob("*.py") if path.name not in ("settings.py", "kinds.py")
+               and re.search(rf"\b{name}\b", path.read_text(encoding="utf-8"))]
+    assert readers
 
 
 # -- the MAC ------------------------------------------------------------------------------------------
