@@ -50,6 +50,8 @@ def main(arguments=None):
         _head(options, "medians; ratios to the kernel's veth with offloads off in this run, unless stated")
         with Contest(options.quick, options.repetitions) as contest:
             done = run_rows(contest, [(name, known[name]) for name in names], say)
+        print("load of this machine in the last 1, 5, 15 minutes: "
+              + ", ".join(f"{load:.1f}" for load in os.getloadavg()), file=sys.stderr)
     if options.json:
         json.dump([line.as_dict() for line in done], sys.stdout, indent=1)
         print()

@@ -1,5 +1,7 @@
 """Rows: bulk TCP. k2s is kernel to stack (the client sends), s2k stack to kernel."""
 
+from functools import partial
+
 from tests.bench import probe, programs
 from tests.bench.contest import KERNEL, KERNEL_TSO, STACK, Goal, Line, lines, median
 
@@ -30,10 +32,12 @@ def _bulk(contest, offload, goals, of_ceiling):
         servers.start(PROBE, probe.OnProbe(contest.subnet(), offload), probe.server)
         servers.start(STACK, contest.stack(offload), programs.tcp_server)
         for direction, program in _DIRECTIONS.items():
-            figures = measure(contest, servers.all, program)
+            usage = {}
+            figures = measure(contest, servers.all, program, 0, usage)
             goal = Goal(low=goals[direction]) if direction in goals else None
             yield from lines(f"{title} {direction}", figures, "MB/s", _MB, {STACK: goal})
             yield of(f"{title} {direction}, of the ceiling", figures, STACK, PROBE, of_ceiling)
+            yield from _costs(f"{title} {direction}", usage)
         pair = {name: servers.all[name] for name in (KERNEL, STACK)}
         for direction, program in _DIRECTIONS.items():
             figures = measure(contest, pair, program, programs.CHECK)
@@ -116,14 +120,36 @@ def of(title, figures, name, base, goal, base_name=None):
                 Goal(low=goal) if goal is not None else None, tuple(round(v / _MB, 3) for v in figures[name]))
 
 
-def measure(contest, servers, program, mode=0):
-    """Bytes per second of each server, contest.seconds long each time; the first, short, one is not counted."""
+def measure(contest, servers, program, mode=0, usage=None):
+    """Bytes per second of each server, contest.seconds long each time; the first, short, one is not counted.
+
+    usage: a dict to be filled: name -> [(CPU microseconds, page faults) of the server's process per 64 KB]
+    """
     contenders = {}
     for name, server in servers.items():
         rate = contest.ask(server, program, _WARM_UP, mode)
         size = int(min(max(rate * contest.seconds, _LEAST), _MOST)) & ~0xFFFF
-        contenders[name] = lambda server=server, size=size: contest.ask(server, program, size, mode)
+        spent = usage.setdefault(name, []) if usage is not None else []
+        contenders[name] = partial(_once, contest, server, program, size, mode, spent)
     return contest.turns(contenders)
+
+
+def _once(contest, server, program, size, mode, spent):
+    cpu, faults = server.usage()
+    rate = contest.ask(server, program, size, mode)
+    later = server.usage()
+    pieces = size / 65536
+    spent.append(((later[0] - cpu) * 1e6 / pieces, (later[1] - faults) / pieces))
+    return rate
+
+
+def _costs(title, usage):
+    """Lines: what 64 KB cost the processes of the stack and of the bare TAP."""
+    base = median([cpu for cpu, _ in usage[PROBE]])
+    for name in (PROBE, STACK):
+        cpu, faults = (median(values) for values in zip(*usage[name]))
+        yield Line(f"{title}, {name}: CPU per 64 KB", cpu, "us", cpu / base if base else None, PROBE)
+        yield Line(f"{title}, {name}: page faults per 64 KB", faults, "")
 
 
 def stack_only(contest):

@@ -97,6 +97,13 @@ class Server:
         for thread in os.listdir(f"/proc/{self.pid}/task"):
             os.sched_setaffinity(int(thread), cpus)
 
+    def usage(self):
+        """What its process has used so far: (CPU seconds, page faults)."""
+        with open(f"/proc/{self.pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        ticks = int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK"), int(fields[7])
+
     def close(self):
         """End the program and wait until its process, and so its ports and TAP, are gone."""
         self._job.close()

@@ -6,6 +6,7 @@ no stack can leave out: one read or one writev, one unpack of the headers, one c
 user's buffer, a checksum where the link does none, one ACK per batch.
 """
 
+import ctypes
 import os
 import select
 import struct
@@ -24,6 +25,7 @@ _VIRTIO = struct.Struct("=BBHHHH")
 _SYN, _FIN, _ACK = 2, 1, 16
 _SCALE, _WINDOW, _MSS = 7, 0xFFFF, 1460
 _BATCH = 64
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _PATIENCE = 0.2                                        # seconds without an ACK before going back
 
 
@@ -36,12 +38,24 @@ class OnProbe(NamedTuple):
     @contextmanager
     def open(self):
         """A Probe instead of a socket module."""
+        keep_memory()
         link = network.open_tap(self.subnet, self.offload)
         link.open()
         yield Probe(link), network.address(self.subnet, 2)
         link.close()
 
     worker = "client"
+
+
+def keep_memory():
+    """Have glibc keep freed memory, where it is glibc: else each 64 KB buffer is given back and faulted in again,
+    page by page, which can cost more than the copies. A ceiling should not depend on that."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return
+    for parameter, value in ((_M_TRIM_THRESHOLD, 64 << 20), (_M_MMAP_THRESHOLD, 1 << 20)):
+        mallopt(parameter, value)
 
 
 def server(probe, address):
