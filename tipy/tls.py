@@ -1,18 +1,19 @@
 """TLS over our sockets: what `ssl.SSLSocket` needs below itself. Edge: ssl, threading.
 
-The C code behind `SSLContext.wrap_socket` reads and writes a kernel descriptor. `install` replaces one method,
-`SSLContext._wrap_socket`: for a socket of ours it returns an `Engine`, which has the methods of `_ssl._SSLSocket`
-but lets OpenSSL work on two memory buffers and moves their content through the channel itself. Everything
-above, `SSLSocket` first of all, stays the standard library's.
+The C code behind `SSLContext.wrap_socket` reads and writes a kernel descriptor. `install` replaces one
+method, `SSLContext._wrap_socket`: for a socket of ours it returns an `Engine`, which has the methods of
+`_ssl._SSLSocket` but lets OpenSSL work on two memory buffers and moves their content through the channel
+itself. Everything above, `SSLSocket` first of all, stays the standard library's.
 
-Two points make it behave like the original. Exactly one TLS record is fetched at a time: what a program has not asked
-for stays in the connection, where select sees it. And a non-blocking write encrypts no more than the connection
-has room for: nothing is ever left behind that nobody would send.
+Two points make it behave like the original. Exactly one TLS record is fetched at a time: what a program has
+not asked for stays in the connection, where select sees it. And a non-blocking write encrypts no more than
+the connection has room for: nothing is ever left behind that nobody would send.
 """
 
 import inspect
 import ssl
 import threading
+import weakref
 
 from tipy.sockets.base import NOW
 
@@ -29,15 +30,16 @@ class Engine:
 
     def __init__(self, context, sock, server_side, server_hostname, owner, session):
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._socket = weakref.ref(sock)
         self._object = context._wrap_bio(self._incoming, self._outgoing, server_side, server_hostname,
                                          owner=owner, session=session)
-        self._socket = sock if owner is None else None
-        self._owner = owner
         self._header = b""                 # of the record that is being fetched
         self._missing = 0                  # bytes of it that are still to come
         self._unsent = b""
+        self._read_ahead = b""             # plain text met while looking for an alert
         self._state = threading.Lock()     # OpenSSL's objects are not for two threads at once
         self._fetching, self._flushing = threading.Lock(), threading.Lock()
+        sock._channel.before_close = self._pass_over_tickets
 
     def __getattr__(self, name):
         return getattr(self._object, name)
@@ -68,6 +70,12 @@ class Engine:
 
     def read(self, size=1024, buffer=None):
         """Up to `size` bytes, returned or put into `buffer` (then their number)."""
+        if self._read_ahead:
+            data, self._read_ahead = self._read_ahead[:size], self._read_ahead[size:]
+            if buffer is None:
+                return data
+            memoryview(buffer).cast("B")[:len(data)] = data
+            return len(data)
         if buffer is None:
             return self._run("read", self._object.read, size)
         return self._run("read", self._object.read, size, buffer)
@@ -97,13 +105,13 @@ class Engine:
     def shutdown(self):
         """Say good-bye (close_notify) and wait for the peer's; returns the socket, which is plain again."""
         self._run("shutdown", self._object.shutdown)
-        return self._owner or self._socket
+        return self._socket()
 
     # -- moving data ------------------------------------------------------------------------------
 
     def _channel(self):
-        sock = self._owner or self._socket
-        channel = sock._channel
+        sock = self._socket()
+        channel = sock._channel if sock is not None else None
         if channel is None:
             raise ssl.SSLError("Underlying socket connection gone")
         return channel, sock._deadline(channel)
@@ -130,13 +138,45 @@ class Engine:
             raise TimeoutError(_TIMED_OUT[name]) from None
 
     def _finish(self, name, channel, deadline):
-        """Send what a successful call leaves behind. Where that is only by the way (a server's session tickets
-        at the end of a handshake) a peer that has gone already is no failure of this call, as in OpenSSL."""
+        """Send what a successful call leaves behind. Where that is only by the way (a server's session
+        tickets at the end of a handshake) a peer that has gone is no failure of this call, as in OpenSSL."""
         try:
             self._flush(channel, deadline)
         except (BrokenPipeError, ConnectionResetError):
+            if name == "write":
+                self._hear_last_words(channel)
             if name in ("write", "shutdown"):
                 raise
+
+    def _hear_last_words(self, channel):
+        """The connection is gone: an alert from the peer that says why is the error to report."""
+        try:
+            while True:
+                self._fetch(channel, NOW, BlockingIOError())
+                with self._state:
+                    self._read_ahead += self._object.read(_RECORD)
+                if not self._incoming.pending:
+                    return
+        except (ssl.SSLWantReadError, ssl.SSLEOFError, ssl.SSLZeroReturnError, BlockingIOError,
+                ConnectionError):
+            pass
+
+    def _pass_over_tickets(self, tcb):
+        """The connection is being closed with bytes unread, for which the peer would get a RST. If they are
+        only what TLS itself sends (session tickets, a good-bye), they count as read. Inside the gate."""
+        if not self._state.acquire(blocking=False):
+            return
+        try:
+            unread = tcb.unread
+            self._incoming.write(tcb.read(unread, True))
+            if self._object.read(1):
+                return
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            tcb.read(unread)
+        except OSError:
+            pass
+        finally:
+            self._state.release()
 
     def _flush(self, channel, deadline):
         """Send what OpenSSL has written."""

@@ -183,7 +183,7 @@ class Handle(_real):
 
     def __del__(self):
         # never takes the lock: the collector may run this while this very thread holds it
-        channel = self._channel
+        channel = getattr(self, "_channel", None)      # a signal may have torn __new__
         if channel is None:
             if _real.fileno(self) >= 0:
                 _real.__del__(self)

@@ -24,7 +24,7 @@ _RARE_RECV = MSG_WAITALL | MSG_TRUNC | MSG_OOB | MSG_ERRQUEUE
 class Stream(Channel):
     """A TCP socket: not connected, connecting, connected or listening."""
 
-    __slots__ = ("bound", "_options", "listening", "pending", "pushback", "read_shut")
+    __slots__ = ("bound", "_options", "listening", "pending", "pushback", "read_shut", "before_close")
 
     type = SOCK_STREAM
     proto = 6
@@ -37,6 +37,7 @@ class Stream(Channel):
         self.pending = False               # a connect() has not reported its outcome yet
         self.pushback = b""                # bytes handed out on the descriptor and taken back
         self.read_shut = False
+        self.before_close = None           # called inside the gate with the connection, see tls.py
 
     @property
     def options(self):
@@ -368,7 +369,10 @@ class Stream(Channel):
             return
         if self.listening:
             endpoint.close()
-        elif endpoint.options.linger == 0 or self.pushback:
+            return
+        if self.before_close is not None and endpoint.unread:
+            self.before_close(endpoint)
+        if endpoint.options.linger == 0 or self.pushback:
             endpoint.abort()
         else:
             patience = endpoint.options.linger
