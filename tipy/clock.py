@@ -36,6 +36,9 @@ class _Waiter:
                 bell()
             self._lock.release()
 
+    def retire(self):
+        """Its thread is awake again."""
+
     def sleep(self, timeout):
         """Sleep until woken, at most `timeout` seconds (-1 = no limit)."""
         self._lock.acquire(True, timeout)
@@ -48,18 +51,18 @@ class RealClock:
     now = staticmethod(time.monotonic)
 
     @staticmethod
-    def waiter():
-        """What a blocked thread sleeps on until somebody calls its release()."""
+    def waiter(gate, deadline):
+        """What a blocked thread sleeps on until somebody calls its release(). Called inside `gate`."""
         return _Waiter()
 
     def block(self, gate, waiter, deadline):
         """Sleep until `waiter` is released or the clock reaches `deadline` (None = no limit)."""
         if deadline is None:
-            waiter.sleep(-1)
+            gate.nap(waiter.sleep, -1)
         else:
             timeout = deadline - self.now()
             if timeout > 0:
-                waiter.sleep(min(timeout, threading.TIMEOUT_MAX))
+                gate.nap(waiter.sleep, min(timeout, threading.TIMEOUT_MAX))
 
     def attach(self, gate):
         """A stack starts to live by this clock."""
@@ -70,23 +73,38 @@ class RealClock:
 
 class _VirtualWaiter:
     """A blocked thread in virtual time. It stops counting as waiting the moment it is woken, not when
-    the machine gets round to running it: `waiting` is exact for whoever drives the clock."""
+    the machine gets round to running it: `waiting` is exact for whoever drives the clock. What will wake it
+    at its deadline is a timer like any other, set before it counts."""
 
-    __slots__ = ("_clock", "_lock", "woken")
+    __slots__ = ("_clock", "_lock", "_alarm")
 
-    def __init__(self, clock):
+    def __init__(self, clock, alarm):
         self._clock = clock
+        self._alarm = alarm
         self._lock = threading.Lock()
         self._lock.acquire()
-        self.woken = False
+        clock._waiters.add(self)
+
+    @property
+    def woken(self):
+        return self not in self._clock._waiters
 
     def release(self):
-        if not self.woken:
-            self.woken = True
-            self._clock._count(-1)
-            self._lock.release()
+        """Wake the thread. Idempotent, from whichever thread."""
+        try:
+            self._clock._waiters.remove(self)      # one step: only one caller gets through
+        except KeyError:
+            return
+        self._lock.release()
 
-    def acquire(self):
+    def retire(self):
+        """Its thread is awake again: it counts no more, and its alarm need not ring. Called inside the gate."""
+        self.release()
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def sleep(self):
+        """Sleep until woken."""
         self._lock.acquire()
 
 
@@ -101,10 +119,14 @@ class ManualClock:
     def __init__(self, start=0.0, auto=False):
         self._now = float(start)
         self.auto = auto
-        self.waiting = 0               # threads blocked in a stack that lives by this clock
         self._driver = threading.get_ident()
         self._gates = []
-        self._counting = threading.Lock()
+        self._waiters = set()
+
+    @property
+    def waiting(self):
+        """The number of threads blocked in a stack that lives by this clock."""
+        return len(self._waiters)
 
     def now(self):
         """The current virtual time."""
@@ -121,8 +143,8 @@ class ManualClock:
 
     def next_deadline(self):
         """When the next timer of any stack falls due, or None."""
-        deadlines = [d for d in (gate.timers.next_deadline() for gate in self._gates) if d is not None]
-        return min(deadlines, default=None)
+        due = self._next()
+        return None if due is None else due[0]
 
     def attach(self, gate):
         """A stack starts to live by this clock."""
@@ -134,48 +156,47 @@ class ManualClock:
         if gate in self._gates:
             self._gates.remove(gate)
 
-    def waiter(self):
+    def waiter(self, gate, deadline):
         """See RealClock.waiter."""
-        if not self.auto and threading.get_ident() == self._driver:
+        if self.auto:
+            return _VirtualWaiter(self, None)
+        if threading.get_ident() == self._driver:
             raise RuntimeError("this call would block for ever: the thread that drives a manual clock "
                                "must not wait on it (block in another thread, or use auto=True)")
-        self._count(+1)
-        return _VirtualWaiter(self)
+        if deadline is None:
+            return _VirtualWaiter(self, None)
+        alarm = gate.timers.timer(lambda: waiter.release())
+        alarm.restart_at(deadline)
+        waiter = _VirtualWaiter(self, alarm)
+        return waiter
 
     def block(self, gate, waiter, deadline):
         """See RealClock.block."""
-        if self.auto:
-            self._run_until(waiter, deadline)
+        if not self.auto:
+            gate.nap(waiter.sleep)
             return
-        alarm = None
-        if deadline is not None:
-            with gate:
-                alarm = gate.timers.timer(waiter.release)
-                alarm.restart_at(deadline)
-        try:
-            waiter.acquire()
-        finally:
-            if alarm is not None:
-                with gate:
-                    alarm.cancel()
-
-    def _run_until(self, waiter, deadline):
         limit = float("inf") if deadline is None else deadline
         while not waiter.woken:
-            if not self._run_next(limit):
+            if not gate.nap(self._run_next, limit):
                 if deadline is None:
                     raise RuntimeError("nothing is left that could happen: " + self._who_waits())
                 self._now = max(self._now, deadline)
                 waiter.release()
 
+    def _next(self):
+        """(deadline, gate) of the timer to run next, or None."""
+        due = None
+        for gate in list(self._gates):
+            with gate:
+                deadline = gate.timers.next_deadline()
+            if deadline is not None and (due is None or deadline < due[0]):
+                due = deadline, gate
+        return due
+
     def _run_next(self, limit):
         """Run the timers of the next deadline not after `limit`; False if there is none."""
-        due = None
-        for gate in self._gates:
-            deadline = gate.timers.next_deadline()
-            if deadline is not None and deadline <= limit and (due is None or deadline < due[0]):
-                due = deadline, gate
-        if due is None:
+        due = self._next()
+        if due is None or due[0] > limit:
             return False
         deadline, gate = due
         self._now = max(self._now, deadline)
@@ -186,7 +207,3 @@ class ManualClock:
     def _who_waits(self):
         waits = [what for gate in self._gates for what in gate.describe_waits()]
         return "; ".join(waits) or "no stack is running on this clock"
-
-    def _count(self, change):
-        with self._counting:
-            self.waiting += change

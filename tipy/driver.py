@@ -21,6 +21,7 @@ _log = channel("stack")
 _LONGEST_SLEEP = 60.0          # seconds; nothing depends on it
 _STAND_BACK = 0.001            # how often the thread looks whether somebody still leads
 _SETTLED = 0.01                # a leader polling for so long will wake the thread when it leaves
+_PATIENCE = 5.0                # seconds that stop() gives the thread, and the leader, to come to an end
 _NEVER = float("inf")
 
 
@@ -60,6 +61,7 @@ class _Bell:
 
     def close(self):
         """Release the descriptors."""
+        self._rung = True                              # no late ring shall write to another's descriptor
         for fd in {self._read_end, self._write_end}:
             os.close(fd)
 
@@ -107,6 +109,8 @@ class Driver:
         self._asleep = False                           # the thread waits for `_standing_back` without limit
         self._serving = False                          # the leader is inside, not polling
         self._link_fd = None
+        self._leading = None                           # ident of the thread that leads
+        self._close_later = False
         self._thread = threading.Thread(target=self._run, name=f"tipy {stack.name}", daemon=True)
 
     def start(self):
@@ -126,14 +130,19 @@ class Driver:
         self._running = False
         self._wake_thread()
         self._bell.ring()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
         stack = self._stack
-        stack.gate.block = stack.clock.block
-        stack.timers.alarm = -_NEVER
-        stack.gate.poke = None
-        with self._lead:                               # the last leader is out
-            self._close()
+        try:
+            if threading.current_thread() is not self._thread:
+                self._thread.join(_PATIENCE)           # longer only if a callback of the user's holds it up
+        finally:
+            stack.gate.block = stack.clock.block
+            stack.timers.alarm = -_NEVER
+            stack.gate.poke = None
+            if self._leading != threading.get_ident() and self._lead.acquire(timeout=_PATIENCE):
+                self._lead.release()
+                self._close()
+            else:                                      # a callback of the leader's, see block()
+                self._close_later = True
 
     def forget(self):
         """In the child of a fork: the thread is not there; only its descriptors are left to close."""
@@ -224,18 +233,21 @@ class Driver:
                 self._lead_until(waiter, deadline)
                 return
         finally:
-            self._leader = None
+            self._leader = self._leading = None
             self._left_at = self._stack.clock.now()
             self._lead.release()
             self._wake_thread()
+            if self._close_later:
+                self._close()
         self._stack.clock.block(gate, waiter, deadline)
 
     def _lead_until(self, waiter, deadline):
-        clock, bell = self._stack.clock, self._leader_bell
+        clock, bell, nap = self._stack.clock, self._leader_bell, self._stack.gate.nap
         self._led_since = clock.now()
         self._serving = True
         waiter.bell = self._wake_leader
         self._leader = waiter
+        self._leading = threading.get_ident()
         if self._left_at + _STAND_BACK < self._led_since:
             self._bell.ring()                          # the thread is polling: let it stand back
         while not waiter.woken and self._running:
@@ -249,7 +261,7 @@ class Driver:
                     return
                 timeout = min(timeout, left)
             if timeout:
-                bell.wait(timeout)
+                nap(bell.wait, timeout)
             self._serving = True
 
     def _wake_leader(self):

@@ -9,7 +9,7 @@ timers. The rules that keep one lock sound are kept here and nowhere else:
   blocked threads), go through `after()`: they are called, in order, once the lock is released.
 * Finalizers never take the lock. The garbage collector may run one in the middle of a locked region of the
   same thread; they hand their work to `later()`, which only appends to a deque.
-* A signal handler never runs inside: see signals.py.
+* A signal handler never runs inside, nor on the way in or out: see signals.py, `shield` and `nap`.
 * The gate is not re-entrant. Entering it while inside can only be a hook (a congestion controller, a
   verdict) calling a socket: RuntimeError.
 * Waiting is one operation: `wait(endpoint, predicate, deadline)`. How a blocked thread spends the time is the
@@ -19,6 +19,7 @@ timers. The rules that keep one lock sound are kept here and nowhere else:
 import errno
 import threading
 from collections import deque
+from threading import get_ident
 
 from tipy import signals
 from tipy.log import channel
@@ -46,7 +47,8 @@ class Gate:
         self._lock = threading.RLock()     # an RLock only because it knows its owner
         self._after = deque()              # (fn, args), run after the lock is released
         self._flushing = threading.RLock()  # held by the one thread that runs `_after`
-        self._blocked = {}                 # waiter -> endpoint, of threads in wait()
+        self._blocked = {}                 # waiter -> (endpoint, thread ident), of threads in wait()
+        self._crossing = False             # the main thread is on its way in or out: no signal handlers now
 
     def __enter__(self):
         if self._lock._is_owned():
@@ -56,16 +58,52 @@ class Gate:
         return self
 
     def __exit__(self, *exc_info):
-        if self._lock._is_owned():         # not so if a signal handler ended wait() before it was back in
-            try:
-                if self.inside:
-                    self._drain()
-            finally:
-                self._lock.release()
-        if self._after:
-            self._flush()
-        if signals.deferred:
-            signals.deliver()
+        main = get_ident() == signals.main_ident
+        if main:
+            before, self._crossing = self._crossing, True
+        try:
+            if self._lock._is_owned():     # not so in the child of a fork made in here
+                try:
+                    if self.inside:
+                        self._drain()
+                finally:
+                    self._lock.release()
+            if self._after:
+                self._flush()
+        finally:
+            if main:
+                self._crossing = before
+            if signals.deferred:
+                signals.deliver()
+
+    def shield(self, fn, *args):
+        """Return fn(*args), a short job outside the lock that no signal handler may tear; they run later."""
+        main = get_ident() == signals.main_ident
+        if main:
+            before, self._crossing = self._crossing, True
+        try:
+            return fn(*args)
+        finally:
+            if main:
+                self._crossing = before
+            if signals.deferred:
+                signals.deliver()
+
+    def nap(self, sleep, *args):
+        """Return sleep(*args), which may take long: signal handlers may run, and end it by raising.
+
+        Every call that blocks, inside `wait` or `shield`, is made through here.
+        """
+        if get_ident() != signals.main_ident:
+            return sleep(*args)
+        before = self._crossing
+        try:
+            self._crossing = False
+            if signals.deferred:
+                signals.deliver()
+            return sleep(*args)
+        finally:
+            self._crossing = before
 
     # -- handing work over ------------------------------------------------------------------------
 
@@ -110,30 +148,40 @@ class Gate:
                 raise OSError(errno.ENETDOWN, self.down)
             if deadline is not None and self.clock.now() >= deadline:
                 return False
-            waiter = self.clock.waiter()
-            if endpoint.waiters is None:
-                endpoint.waiters = [waiter]
-            else:
-                endpoint.waiters.append(waiter)
-            self._blocked[waiter] = endpoint
-            try:
-                self.__exit__()
-                self.block(self, waiter, deadline)
-            finally:
-                self._lock.acquire()
-                self._blocked.pop(waiter, None)
-                if endpoint.waiters and waiter in endpoint.waiters:
-                    endpoint.waiters.remove(waiter)
-                    self._retire(waiter)
+            self._sleep(endpoint, deadline)
         return True
+
+    def _sleep(self, endpoint, deadline):
+        """Leave, sleep until `endpoint` has changed or `deadline` has come, and come back in."""
+        ident = get_ident()
+        main = ident == signals.main_ident
+        waiter = self.clock.waiter(self, deadline)
+        self._blocked[waiter] = endpoint, ident
+        if endpoint.waiters is None:
+            endpoint.waiters = [waiter]
+        else:
+            endpoint.waiters.append(waiter)
+        if main:
+            before, self._crossing = self._crossing, True
+        try:
+            self.__exit__()
+            self.block(self, waiter, deadline)
+        finally:
+            self._lock.acquire()
+            if main:
+                self._crossing = before
+            del self._blocked[waiter]
+            if endpoint.waiters and waiter in endpoint.waiters:
+                endpoint.waiters.remove(waiter)
+            waiter.retire()
 
     def shut(self, reason):
         """Nothing may wait here any more: whoever does wakes with ENETDOWN and `reason`."""
         self.down = reason
-        for waiter in list(self._blocked):
-            self._after.append((waiter.release, ()))
-        for endpoint in self._blocked.values():
-            endpoint.waiters = None
+        for waiter, (endpoint, _) in self._blocked.items():
+            if endpoint.waiters and waiter in endpoint.waiters:
+                endpoint.waiters.remove(waiter)
+                self._after.append((waiter.release, ()))
 
     def reopen(self):
         """Undo `shut`: the stack starts (again)."""
@@ -147,10 +195,11 @@ class Gate:
         self._blocked.clear()
         self.poke = None
         self.down = reason
+        self._crossing = False
 
     def busy_here(self):
-        """True if the calling thread is inside, or is running what was left for after."""
-        return self._lock._is_owned() or self._flushing._is_owned()
+        """True if the calling thread, the main one, must not be torn away by a signal handler now."""
+        return self._crossing or self._lock._is_owned() or self._flushing._is_owned()
 
     def held(self):
         """True if the calling thread is inside."""
@@ -158,7 +207,9 @@ class Gate:
 
     def describe_waits(self):
         """One readable line for each blocked thread."""
-        return [f"somebody waits for {endpoint!r}" for endpoint in list(self._blocked.values())]
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        return [f"{names.get(ident, ident)} waits for {endpoint!r}"
+                for endpoint, ident in list(self._blocked.values())]
 
     # -- leaving ----------------------------------------------------------------------------------
 
@@ -173,9 +224,10 @@ class Gate:
     def _flush(self):
         """Run what was left for after. One thread does, so that frames keep their order; another that
         comes meanwhile leaves its share to it, and looks again once it has let go."""
+        escaped = None                     # SystemExit and the like
         while self._after:
             if self._flushing._is_owned() or not self._flushing.acquire(blocking=False):
-                return
+                break
             try:
                 after = self._after
                 while after:
@@ -184,16 +236,15 @@ class Gate:
                         fn(*args)
                     except Exception as error:
                         self._report(error)
+                    except BaseException as error:
+                        escaped = error
             finally:
                 self._flushing.release()
+        if escaped is not None:
+            raise escaped
 
     def _report(self, error):
         if self.on_error is not None:
             self.on_error(error)
         elif __debug__ and _log.on:
             _log("an exception was contained: %r", error)
-
-    def _retire(self, waiter):
-        """A waiter nobody will wake any more: a manual clock must stop counting it."""
-        if self.clock.manual:
-            waiter.release()

@@ -6,8 +6,11 @@ connection, and a handler that uses a socket waits for a lock its own thread hol
 
 So while a stack runs, handlers written in Python are called through `_guard`. It asks whether the main
 thread is inside any gate right now; if it is, the signal is remembered and its handler is called as soon as
-the thread has left (`deliver`, at the end of every gate). A blocked call is *not* inside the gate, so Ctrl-C
-still ends a `recv` at once.
+the thread has left (`deliver`, at the end of every gate). While a blocked call sleeps (`Gate.nap`) handlers run
+as usual, so Ctrl-C still ends a `recv` at once.
+
+What Python calls "between any two bytecodes" is, since 3.11, after a call, at the start of a function and at a
+backward jump. `deliver` counts on that where it takes a signal out of the queue.
 
 To programs this is invisible: `signal.signal` and `signal.getsignal` are wrapped to speak of the program's
 own handlers (asyncio compares them). The wrapping is undone when the last stack stops. It can only be put
@@ -20,48 +23,82 @@ import threading
 from collections import deque
 
 deferred = deque()             # signal numbers that arrived while the main thread was inside a gate
-_gates = ()                    # replaced, never changed: read by _guard between any two bytecodes
+main_ident = threading.main_thread().ident
+_gates = {}                    # gate -> True; several threads may start and stop stacks
+_changing = False              # the main thread puts the guard in place, or takes it away
 _handlers = {}                 # signal number -> the program's own handler
 _originals = None              # (signal.signal, signal.getsignal) while ours stand in their place
+_found = signal.signal, signal.getsignal               # for a program that kept ours after the last stop
 
 
 def protect(gate):
     """Defer signal handlers while the main thread is inside `gate` (has `busy_here()`)."""
-    global _gates
-    if gate not in _gates:
-        _gates += (gate,)
-    if _originals is None and threading.current_thread() is threading.main_thread():
-        _install()
+    _gates[gate] = True
+    if _originals is None and threading.get_ident() == main_ident:
+        _change(_install)
 
 
 def unprotect(gate):
     """Stop looking at `gate`; with the last one gone the program's handlers are put back."""
-    global _gates
-    _gates = tuple(g for g in _gates if g is not gate)
-    if not _gates and _originals is not None and threading.current_thread() is threading.main_thread():
+    if threading.get_ident() == main_ident:
+        _change(_forget, gate)
+    else:
+        _gates.pop(gate, None)
+
+
+def _change(fn, *args):
+    global _changing
+    _changing = True
+    try:
+        fn(*args)
+    finally:
+        _changing = False
+        if deferred:
+            deliver()
+
+
+def _forget(gate):
+    _gates.pop(gate, None)
+    if not _gates and _originals is not None:
         _uninstall()
+
+
+def forked():
+    """In the child of a fork the thread that forked is the main one."""
+    global main_ident
+    main_ident = threading.main_thread().ident
+    deferred.clear()
 
 
 def deliver():
     """Call the handlers of deferred signals, if this is the main thread and it is in no gate."""
-    if threading.current_thread() is not threading.main_thread() or _inside():
+    if threading.get_ident() != main_ident or _inside():
         return
-    while deferred:
-        signum = deferred.popleft()
-        handler = _handlers.get(signum)
-        if callable(handler):
-            handler(signum, sys._getframe(1))
+    try:
+        while deferred:
+            signum = deferred[0]
+            handler, frame = _getsignal(signum), sys._getframe(1)
+            handler = handler if callable(handler) else _default
+            del deferred[0]
+            handler(signum, frame)
+    finally:
+        if deferred:                   # a handler has raised: that is no reason to forget the other signals
+            deliver()
 
 
 def _inside():
-    return any(gate.busy_here() for gate in _gates)
+    return _changing or any(gate.busy_here() for gate in list(_gates))
 
 
 def _guard(signum, frame):
-    if _inside():
+    if not _inside():
+        _handlers.get(signum, _default)(signum, frame)
+    elif signum not in deferred:
         deferred.append(signum)
-    else:
-        _handlers[signum](signum, frame)
+
+
+def _default(signum, frame):
+    """The program has taken its handler away while the signal was deferred."""
 
 
 def _is_python_handler(handler):
@@ -95,7 +132,9 @@ def _uninstall():
 
 def _signal(signalnum, handler):
     """signal.signal, keeping the guard in front of handlers written in Python."""
-    set_handler, get_handler = _originals or (signal.signal, signal.getsignal)
+    if _originals is None:
+        return _found[0](signalnum, handler)
+    set_handler = _originals[0]
     if not _is_python_handler(handler):
         previous = _getsignal(signalnum)
         set_handler(signalnum, handler)
@@ -117,7 +156,7 @@ def _signal(signalnum, handler):
 
 def _getsignal(signalnum):
     """signal.getsignal, speaking of the program's own handlers."""
-    handler = (_originals[1] if _originals else signal.getsignal)(signalnum)
+    handler = (_originals or _found)[1](signalnum)
     return _handlers.get(signalnum, handler) if handler is _guard else handler
 
 

@@ -75,12 +75,14 @@ class Stack:
         self.rng = random.Random(seed) if seed is not None else secrets.SystemRandom()
         self.counters = Counter()
         self.timers = Timers(self.clock)
+        self.timers.on_error = self._contain
         self.gate = Gate(self.clock, self.timers)
         self.gate.on_error = self._contain
         self.gate.shut(STOPPED)
         self.status = STOPPED
         self.errors = []                       # the exceptions contained last, for whoever looks for a bug
         self.link = link if link is not None else self._make_link()
+        self._up = False                       # started, and not stopped since
         self._driver = None
         self._module = None
         self._build()
@@ -118,29 +120,41 @@ class Stack:
         SetupError or OSError with one sentence if the link cannot be had, AddressConflict if another host has
         the address. Starting a running stack does nothing.
         """
-        if self in _running:
-            return
+        if not self._up:
+            self.gate.shield(self._start)
+
+    def _start(self):
+        try:
+            signals.protect(self.gate)
+            if self.link is not None:
+                self.link.open()
+        except BaseException as error:
+            self.status = str(error)
+            signals.unprotect(self.gate)
+            raise
+        self._up = True
+        try:
+            self._bring_up()
+        except BaseException as error:
+            self._stop(str(error) or type(error).__name__)
+            raise
+        if __debug__ and _log.on and self.link is not None:
+            _log("%s: up as %s/%d, %s", self.name, format_ip(self.address), self.network.length, format_mac(self.mac))
+
+    def _bring_up(self):
         if self.link is not None:
-            self.link.open()
             if hasattr(self.link, "keep_apart"):
                 self.link.keep_apart(self.mac)
             self.link.attach(self)
         self.gate.reopen()
         self.clock.attach(self.gate)
         self.status = "running"
-        signals.protect(self.gate)
         _running.append(self)
-        try:
-            if not self.clock.manual:
-                from tipy.driver import Driver
-                self._driver = Driver(self)
-                self._driver.start()
-            self._acquire_address()
-        except BaseException as error:
-            self._stop(str(error) or type(error).__name__)
-            raise
-        if __debug__ and _log.on and self.link is not None:
-            _log("%s: up as %s/%d, %s", self.name, format_ip(self.address), self.network.length, format_mac(self.mac))
+        if not self.clock.manual:
+            from tipy.driver import Driver
+            self._driver = Driver(self)
+            self._driver.start()
+        self._acquire_address()
 
     def _acquire_address(self):
         if self.arp is None:
@@ -165,11 +179,33 @@ class Stack:
         self._stop(STOPPED)
 
     def _stop(self, reason):
-        if self not in _running:
-            return
-        _running.remove(self)
+        if self._up:
+            self.gate.shield(self._tear_down, reason)
+
+    def _tear_down(self, reason):
+        with self.gate:                                # from a hook a RuntimeError, before anything has happened
+            if not self._up:                           # another thread was faster
+                return
+            self._up = False
+            if self in _running:
+                _running.remove(self)
+        try:
+            with self.gate:
+                self._end_layers(reason)
+        finally:
+            driver, self._driver = self._driver, None
+            try:
+                if driver is not None:
+                    driver.stop()
+            finally:
+                if self.link is not None:
+                    self.link.close()
+                self.clock.detach(self.gate)
+                signals.unprotect(self.gate)
+
+    def _end_layers(self, reason):
         self.status = reason
-        with self.gate:
+        try:
             self.tcp.stop()
             self.udp.stop()
             self.raw.stop()
@@ -178,21 +214,18 @@ class Stack:
             self.ipv4.stop()
             if self.address in self.ipv4.addresses.own and self.interface is not None:
                 self.ipv4.remove_address(self.interface, self.address)
+        finally:
             self.timers.clear()
             self.gate.shut(reason)
-        if self._driver is not None:
-            self._driver.stop()
-            self._driver = None
-        if self.link is not None:
-            self.link.close()
-        self.clock.detach(self.gate)
-        signals.unprotect(self.gate)
 
     def _abandon(self):
         """In the child of a fork: let go of everything without a word to the network."""
         reason = "this stack belongs to the parent process: start another in the child"
         self.status = reason
+        self._up = False
         self.gate.abandon(reason)
+        self.timers.clear()
+        self.clock.detach(self.gate)
         if self._driver is not None:
             self._driver.forget()
             self._driver = None
@@ -254,13 +287,15 @@ class Stack:
                 ethernet_input(frame, checked, gso_size)
             except PacketError as error:
                 self.counters[f"stack.drop_{error.reason}"] += 1
-            except Exception as error:                 # no frame kills: it costs that frame, and is counted
+            except (Exception, SystemExit) as error:   # no frame kills: it costs that frame, and is counted
                 self._contain(error)
 
     def link_failed(self, error):
         """The link is gone: nothing can work any more. `status` says why; blocked calls end with ENETDOWN."""
-        self.status = str(error)
         with self.gate:
+            if not self._up:                           # it was stopped meanwhile
+                return
+            self.status = str(error)
             self.gate.shut(self.status)
         if __debug__ and _log.on:
             _log("%s: %s", self.name, error)
@@ -285,6 +320,7 @@ class Stack:
 def _after_fork_in_child():
     """The child of a fork has the parent's stacks, but not their threads: it lets go of them without a word to
     the network (the parent's connections live on), so that it can start a stack of its own."""
+    signals.forked()
     for stack in list(_running):
         stack._abandon()
     _running.clear()
