@@ -261,4 +261,4 @@ class Connection(Tcb):
                 self.arm_life(keepalive_times(self)[0])
             if self.ack_due and options.quickack:
                 self.ack_now = True
-            output(self)
+            output(self, nagle=not options.nodelay)    # TCP_NODELAY pushes out even what a cork holds

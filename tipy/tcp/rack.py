@@ -33,10 +33,11 @@ def detect(tcb, loss):
     for record in tcb.records:
         if record.sacked or record.lost and not record.resent:
             continue
-        if not _sent_after(loss.rack_time, loss.rack_end, record.sent_at, record.end):
-            if not record.ever:
-                break                          # this one and all that follow were sent later
-            continue
+        if record.ever:
+            if record.sent_at >= loss.rack_time:       # the tie-break by position holds for first transmissions only
+                continue
+        elif not _sent_after(loss.rack_time, loss.rack_end, record.sent_at, record.end):
+            break                              # this one and all that follow were sent later
         left = record.sent_at + window - now
         if left <= 1e-9:
             loss.mark_lost(tcb, record)

@@ -5,6 +5,7 @@ The retransmission timer stands for several things (alarm.py); giving up is deci
 """
 
 import errno
+from bisect import insort
 
 from tipy.tcp import alarm, recovery
 from tipy.tcp.loss import loss_state
@@ -174,6 +175,8 @@ def _persist(tcb):
     if room > 0:                                       # Nagle, a cork or the window's edge held it: send it now
         mss = segment_size(tcb)
         length = min(tcb.snd_end - tcb.snd_nxt, room, mss)
+        if length and tcb.snd_nxt + length not in tcb.push_marks:
+            insort(tcb.push_marks, tcb.snd_nxt + length)
         send_segment(tcb, tcb.snd_nxt, length, tcb.fin_queued and tcb.snd_nxt + length == tcb.snd_end and length < room,
                      mss)
         tcb.persist_backoff = 0
