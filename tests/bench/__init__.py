@@ -5,15 +5,15 @@
     python3 -m tests.bench profile         microseconds per frame in each layer
     python3 -m tests.bench list            the rows there are
 
-Every real-time figure stands beside the kernel's own from the same run: the same Python client, the same server
-program, over a veth pair between two namespaces with offloads off. That is 1.0. Contenders take turns, repetition
-by repetition, so that a neighbour's noise hits all of them alike; the table shows medians.
+Every real-time figure stands beside the kernel's own from the same run: the same Python client, the same
+server program, over a veth pair between two namespaces with offloads off. That is 1.0. Contenders take turns,
+repetition by repetition, so that a neighbour's noise hits all of them alike; the table shows medians.
 
 Nothing here is a test: figures are printed, never asserted. What is checked is that the bytes are right.
 
     network.py     two namespaces, the reference cables, ethtool by ctypes
     places.py      where a program runs: the kernel's sockets, a stack on a TAP, the bare probe
-    programs.py    servers and clients, written once for any socket module
+    programs.py    the servers, written once for any socket module; clients.py pings.py: the clients
     probe.py       the ceiling: a TAP, its system calls and copies, no protocol
     contest.py     turns, medians, lines of the table
     bulk.py latency.py rates.py scale.py      the rows

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 
+import tests.bench as package
 from tests.bench import bulk, latency, layers, loss, rates, scale
 from tests.bench.contest import Contest, run_rows
 
@@ -81,11 +82,12 @@ def _print(line):
     ratio = f"{line.ratio:7.3f}" if line.ratio is not None else " " * 7
     base = f"  (of {line.base})" if line.base != "kernel" and line.ratio is not None else ""
     goal = str(line.goal) if line.goal else ""
-    print(f"{line.title:52s} {value} {line.unit:5s} {ratio} {goal:>8s}  {line.verdict:7s}{base}".rstrip(), flush=True)
+    text = f"{line.title:52s} {value} {line.unit:5s} {ratio} {goal:>8s}  {line.verdict:7s}{base}"
+    print(text.rstrip(), flush=True)
 
 
 def _parse(arguments):
-    parser = argparse.ArgumentParser(prog="python3 -m tests.bench", description=sys.modules["tests.bench"].__doc__,
+    parser = argparse.ArgumentParser(prog="python3 -m tests.bench", description=package.__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", default="table", choices=["table", "loss", "profile", "list"])
     parser.add_argument("--quick", action="store_true", help="few and short repetitions, few seeds")

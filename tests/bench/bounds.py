@@ -2,15 +2,16 @@
 
 from random import Random
 
-SMOLTCP = {0: 322945, 0.001: 314780, 0.01: 219670, 0.02: 166588, 0.05: 76626, 0.1: 37775, 0.2: 6079, 0.3: 1156}
+SMOLTCP = {0: 322945, 0.001: 314780, 0.01: 219670, 0.02: 166588, 0.05: 76626, 0.1: 37775, 0.2: 6079,
+           0.3: 1156}
 """smoltcp's goodput in bytes/s: 10 MB, RTT 100 ms, 32 KB buffers, by loss on the data direction."""
 
 _C, _BETA = 0.4, 0.7                       # RFC 9438 section 4.1
 
 
 def ideal_sack(loss, size, rtt, window, mss, seed):
-    """Goodput of a sender that knows all at once: with a window of `window` bytes it sends each segment when the
-    window reaches it and, as often as it is lost, again exactly one round trip later. Bytes per second.
+    """Goodput of a sender that knows all at once: with a window of `window` bytes it sends each segment when
+    the window reaches it and, as often as it is lost, again exactly one round trip later. Bytes per second.
 
     delivered(i) = sent(i) + rtt * losses(i) + rtt / 2;  in order(i) = max of delivered(0..i)
     sent(i) = in order(i - window) + rtt / 2

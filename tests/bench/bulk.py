@@ -2,12 +2,12 @@
 
 from functools import partial
 
-from tests.bench import probe, programs
+from tests.bench import clients, probe, programs
 from tests.bench.contest import KERNEL, KERNEL_TSO, STACK, Goal, Line, lines, median
 
 PROBE = "bare TAP"
 _MB = 1e6
-_DIRECTIONS = {"k2s": programs.bulk_in, "s2k": programs.bulk_out}
+_DIRECTIONS = {"k2s": clients.bulk_in, "s2k": clients.bulk_out}
 _WARM_UP = 8 << 20
 _LEAST, _MOST = 4 << 20, 2 << 30
 
@@ -55,7 +55,8 @@ def busy(contest):
             working = measure(contest, servers.all, program, programs.BUSY)
             for name, goal in ((KERNEL, None), (STACK, 0.3)):
                 figures = {"computing": working[name], "idle": idle[name]}
-                yield of(f"bulk TCP {direction}, {name}, computing", figures, "computing", "idle", goal, "idle")
+                title = f"bulk TCP {direction}, {name}, computing"
+                yield of(title, figures, "computing", "idle", goal, "idle")
 
 
 def background(contest):
@@ -72,7 +73,7 @@ def memory(contest):
     """Bulk TCP between two stacks of one process over the in-memory wire, beside the kernel's veth."""
     with contest.servers() as servers:
         servers.start(KERNEL, contest.kernel(), programs.tcp_server)
-        reference = measure(contest, servers.all, programs.bulk_in)[KERNEL]
+        reference = measure(contest, servers.all, clients.bulk_in)[KERNEL]
     figures = {KERNEL: reference}
     for name, offload in ((STACK, True), ("tipy without offload", False)):
         figures[name] = contest.net.client.call(between_stacks, offload, contest.seconds, contest.repetitions,
@@ -97,9 +98,9 @@ def between_stacks(offload, seconds, repetitions):
     server = programs.tcp_server(stacks[1].socket, "10.8.0.2")
     next(server)
     threading.Thread(target=_run_to_the_end, args=(server,), daemon=True).start()
-    rate = programs.bulk_in(stacks[0].socket, "10.8.0.2", _WARM_UP)
+    rate = clients.bulk_in(stacks[0].socket, "10.8.0.2", _WARM_UP)
     size = int(min(max(rate * seconds, _LEAST), _MOST)) & ~0xFFFF
-    figures = [programs.bulk_in(stacks[0].socket, "10.8.0.2", size) for _ in range(repetitions)]
+    figures = [clients.bulk_in(stacks[0].socket, "10.8.0.2", size) for _ in range(repetitions)]
     for stack in stacks:
         stack.stop()
     return figures

@@ -102,7 +102,7 @@ class Contest:
             raise
 
     def turns(self, contenders, repetitions=None):
-        """contenders: name -> function without arguments. Each has its turn, again and again; name -> figures."""
+        """contenders: name -> function without arguments, which take turns. name -> figures."""
         figures = {name: [] for name in contenders}
         for _ in range(repetitions or self.repetitions):
             for name, measure in contenders.items():
@@ -160,7 +160,7 @@ def lines(title, figures, unit, scale=1.0, goals=None, reference=KERNEL):
 
 
 def run_rows(contest, rows, say):
-    """Run each row (name, function); say(line) as they come. The lines. A row that fails says so and is left."""
+    """Run each row (name, function) and say(line) as they come; the lines. One that fails says so."""
     done = []
     for name, row in rows:
         start = time.monotonic()

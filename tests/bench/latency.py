@@ -2,11 +2,13 @@
 
 import os
 
-from tests.bench import programs
+from tests.bench import clients, programs
 from tests.bench.contest import STACK, Goal, Line, lines, median
 
-_PROGRAMS = {"UDP": (programs.udp_echo, programs.udp_ping_pong), "TCP": (programs.tcp_server, programs.tcp_ping_pong)}
-_GOALS = {("UDP", "free CPUs"): 1.4, ("UDP", "one CPU"): 2.0, ("TCP", "free CPUs"): 1.6, ("TCP", "one CPU"): 2.5}
+_PROGRAMS = {"UDP": (programs.udp_echo, clients.udp_ping_pong),
+             "TCP": (programs.tcp_server, clients.tcp_ping_pong)}
+_GOALS = {("UDP", "free CPUs"): 1.4, ("UDP", "one CPU"): 2.0,
+          ("TCP", "free CPUs"): 1.6, ("TCP", "one CPU"): 2.5}
 
 
 def ping_pong(contest):
@@ -22,7 +24,8 @@ def ping_pong(contest):
                     name: lambda server=server: contest.ask(server, pinned, program, cpus, count)
                     for name, server in servers.all.items()})
                 goal = Goal(high=_GOALS[protocol, placement])
-                yield from lines(f"{protocol} ping-pong 64 B, {placement}", figures, "us", goals={STACK: goal})
+                title = f"{protocol} ping-pong 64 B, {placement}"
+                yield from lines(title, figures, "us", goals={STACK: goal})
 
 
 def pinned(module, address, program, cpus, *args):
@@ -36,7 +39,8 @@ def stack_only(contest):
     with contest.servers() as servers:
         servers.start(STACK, contest.stack(), programs.tcp_server)
         cpus = {min(os.sched_getaffinity(0))}
-        servers.all[STACK].pin(cpus)
-        figures = contest.turns({STACK: lambda: contest.ask(servers.all[STACK], pinned, programs.tcp_ping_pong,
-                                                           cpus, 1000)})
+        server = servers.all[STACK]
+        server.pin(cpus)
+        figures = contest.turns({
+            STACK: lambda: contest.ask(server, pinned, clients.tcp_ping_pong, cpus, 1000)})
     yield Line("TCP ping-pong 64 B", median(figures[STACK]), "us")

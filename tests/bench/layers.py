@@ -1,13 +1,13 @@
 """Where the time goes: microseconds of CPU per frame in each layer, and the functions that take it.
 
-How. Every way from one layer into another is a method of some class; before the stack is made, those methods are
-replaced by ones that read the thread's CPU clock on the way in and on the way out, and charge what has passed since
-the last reading to the layer that was running. So each layer gets the time of its own code, without that of the
-layers it calls; waiting (poll, locks, the interpreter lock) costs no CPU and is not in it. The clock itself costs
-something at each crossing: that is measured with an empty function first, and taken off.
+How. Every way from one layer into another is a method of some class; before the stack is made, those methods
+are replaced by ones that read the thread's CPU clock on the way in and on the way out, and charge what has
+passed since the last reading to the layer that was running. So each layer gets the time of its own code,
+without that of the layers it calls; waiting (poll, locks, the interpreter lock) costs no CPU and is not in it.
+The clock itself costs something at each crossing: that is measured with an empty function first, and taken off.
 
-What runs under a layer's method and is not listed here belongs to that layer: checksums to TCP, the ARP cache to
-IPv4, timers' callbacks to "timers". "system calls" are read and write of the link.
+What runs under a layer's method and is not listed here belongs to that layer: checksums to TCP, the ARP cache
+to IPv4, timers' callbacks to "timers". "system calls" are read and write of the link.
 
 With --functions the same traffic runs under cProfile instead, one profile per thread (cProfile slows small
 functions down most: read it for the ranking, and the layers for the microseconds).
@@ -23,11 +23,12 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import NamedTuple
 
-from tests.bench import programs
+from tests.bench import clients, programs
 from tests.bench.contest import STACK
 from tests.bench.places import OnStack
 
-LAYERS = ("system calls", "link", "stack", "gate", "timers", "ethernet", "ipv4", "tcp", "udp", "socket", "driver")
+LAYERS = ("system calls", "link", "stack", "gate", "timers", "ethernet", "ipv4", "tcp", "udp", "socket",
+          "driver")
 
 _CROSSINGS = (                     # (layer, module, class, methods)
     ("link", "tipy.link.virtio", "VirtioLink", "receive_batch send"),
@@ -260,7 +261,7 @@ def _echo_datagrams(sock):
 
 def echo_datagrams(module, address, count):
     """The client of `_echo_datagrams`: round trips, then the empty datagram that ends them."""
-    median = programs.udp_ping_pong(module, address, count)
+    median = clients.udp_ping_pong(module, address, count)
     with module.socket(module.AF_INET, module.SOCK_DGRAM) as sock:
         sock.sendto(b"", (address, programs.PORT))
     return median
@@ -276,11 +277,11 @@ def profile(contest, functions):
     size, trips = (_SIZE // 4, _TRIPS // 4) if contest.quick else (_SIZE, _TRIPS)
     place = Profiled if functions else Measured
     traffic = (
-        ("bulk k2s", True, False, programs.bulk_in, size, size / _LARGEST),
-        ("bulk s2k", True, False, programs.bulk_out, size, size / _LARGEST),
-        ("plain k2s", False, False, programs.bulk_in, size // 8, size / 8 / 1448),
-        ("plain s2k", False, False, programs.bulk_out, size // 8, size / 8 / 1448),
-        ("TCP echo", True, False, programs.tcp_ping_pong, trips, trips * 1.1),
+        ("bulk k2s", True, False, clients.bulk_in, size, size / _LARGEST),
+        ("bulk s2k", True, False, clients.bulk_out, size, size / _LARGEST),
+        ("plain k2s", False, False, clients.bulk_in, size // 8, size / 8 / 1448),
+        ("plain s2k", False, False, clients.bulk_out, size // 8, size / 8 / 1448),
+        ("TCP echo", True, False, clients.tcp_ping_pong, trips, trips * 1.1),
         ("UDP echo", True, True, echo_datagrams, trips, trips * 1.1),
     )
     figures = {}
@@ -299,11 +300,11 @@ def profile(contest, functions):
 
 
 def _print_layers(figures):
-    print("CPU microseconds per frame: of 45 segments (bulk), of one segment (plain TAP), per round trip (echo)")
+    print("CPU microseconds per frame: 45 segments (bulk), one segment (plain TAP), one round trip (echo)")
     print(f"{'':14s}" + "".join(f"{title:>11s}" for title in figures))
     for layer in LAYERS:
         print(f"{layer:14s}" + "".join(f"{spent.get(layer, 0):11.2f}" for spent in figures.values()))
-    totals = [sum(value for layer, value in spent.items() if layer != "program") for spent in figures.values()]
+    totals = [sum(spent.values()) - spent.get("program", 0) for spent in figures.values()]
     print(f"{'together':14s}" + "".join(f"{total:11.2f}" for total in totals))
     print(f"{'(program)':14s}" + "".join(f"{spent.get('program', 0):11.2f}" for spent in figures.values()))
 

@@ -23,7 +23,7 @@ class Lane:
 
     delay            of every frame, or a function of its TCP flow (the sender's port)
     loss, reorder    probabilities; a frame chosen by `reorder` comes `late` later than it would
-    rate, queue      of a bottleneck: bytes per second, and the bytes that may wait before it (more are dropped)
+    rate, queue      of a bottleneck: bytes per second, and the bytes that may wait before it; more are lost
     """
 
     def __init__(self, seed=0, delay=0.05, loss=0.0, reorder=0.0, late=0.0, rate=None, queue=0):
@@ -103,7 +103,7 @@ class _Port(Link):
 
 
 class Simulation:
-    """Two stacks, the first sends: forward and backward are the lanes between them; settings: of both stacks."""
+    """Two stacks, the first sends. forward, backward: the lanes between them; settings: of both stacks."""
 
     def __init__(self, seed, forward, backward, **settings):
         self.clock = ManualClock()
@@ -111,22 +111,22 @@ class Simulation:
         ports[0].far, ports[1].far = ports[1], ports[0]
         self.stacks = []
         for port, address in zip(ports, ADDRESSES):
-            configuration = Settings.load(use_user_files=False, acd=False, gateway=None, address=f"{address}/24",
-                                          **settings)
+            configuration = Settings.load(use_user_files=False, acd=False, gateway=None,
+                                          address=f"{address}/24", **settings)
             self.stacks.append(Stack(link=port, clock=self.clock, seed=seed * 2 + len(self.stacks),
                                      settings=configuration))
-        for stack, other in zip(self.stacks, reversed(self.stacks)):
-            stack.start()
-        for stack, other in zip(self.stacks, reversed(self.stacks)):
-            stack.arp.add(ADDRESSES[self.stacks.index(other)], other.settings.mac)
+            self.stacks[-1].start()
         self.sender, self.receiver = self.stacks
+        self.sender.arp.add(ADDRESSES[1], self.receiver.settings.mac)
+        self.receiver.arp.add(ADDRESSES[0], self.sender.settings.mac)
+        self.flows = {}                        # the sender's port -> Flow
         self._ready = {}
         with self.receiver.gate:
             self._listener = self.receiver.tcp.listen((_RECEIVER, _PORT), 1000, Options())
         self._listener.readiness = _Flag(self._ready, self._accept)
 
     def open(self, source):
-        """One more flow, which sends what source(n) gives (n bytes or less, as bytes; b"": the end): a Flow."""
+        """One more Flow; it sends what source(n) gives: n bytes or less, b"" at the end."""
         with self.sender.gate:
             tcb = self.sender.tcp.connect((None, 0), (_RECEIVER, _PORT), Options())
         return Flow(self, tcb, source)
@@ -166,11 +166,6 @@ class Simulation:
             self.flows[tcb.remote[1]].accepted(tcb)
             with self.receiver.gate:
                 tcb = self._listener.accept()
-
-    @property
-    def flows(self):
-        """The flows by the sender's port."""
-        return self.__dict__.setdefault("_flows", {})
 
 
 class _Flag:

@@ -1,5 +1,8 @@
-"""Where a program runs. A place is picklable; in the process that is to be measured, `with place.open() as (module,
-address)` gives the socket module to use and the address to serve on."""
+"""Where a program runs.
+
+A place is picklable; in the process that is to be measured, `with place.open() as (module, address)` gives
+the socket module to use and the address to serve on.
+"""
 
 import os
 import time
@@ -52,7 +55,7 @@ class OnStack(NamedTuple):
 
 
 def run(place, program, *args):
-    """In a worker: program(module, address, *args), a generator. Yields the process id, then what it yields."""
+    """In a worker: the generator program(module, address, *args). Yields the process id, then as it does."""
     with place.open() as (module, address):
         yield os.getpid()
         yield from program(module, address, *args)

@@ -1,9 +1,9 @@
 """The ceiling: what pure Python can do on a TAP with the same system calls and copies, and no protocol.
 
-One TCP connection at a time, in one thread, just enough of TCP that a kernel client talks to it: no timers, no
-congestion control, no sockets, no lock; what is lost is sent again from the start of the gap. Per frame it does what
-no stack can leave out: one read or one writev, one unpack of the headers, one copy of the payload between frame and
-user's buffer, a checksum where the link does none, one ACK per batch.
+One TCP connection at a time, in one thread, just enough of TCP that a kernel client talks to it: no timers,
+no congestion control, no sockets, no lock; what is lost is sent again from the start of the gap. Per frame it
+does what no stack can leave out: one read or one writev, one unpack of the headers, one copy of the payload
+between frame and user's buffer, a checksum where the link does none, one ACK per batch.
 """
 
 import ctypes
@@ -48,8 +48,8 @@ class OnProbe(NamedTuple):
 
 
 def keep_memory():
-    """Have glibc keep freed memory, where it is glibc: else each 64 KB buffer is given back and faulted in again,
-    page by page, which can cost more than the copies. A ceiling should not depend on that."""
+    """Have glibc keep freed memory, where it is glibc: else each 64 KB buffer is given back and faulted in
+    again, page by page, which can cost more than the copies. A ceiling should not depend on that."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):

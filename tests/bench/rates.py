@@ -1,15 +1,15 @@
 """Rows: how many per second. Connections, datagrams, pings."""
 
-from tests.bench import pings, programs
+from tests.bench import clients, pings, programs
 from tests.bench.contest import STACK, Goal, Line, lines, median
 
 
 def udp(contest):
     """UDP: echoes per second with 32 outstanding, one way in and out with 1000 bytes."""
     for title, server, program, goal in (
-            ("UDP echoes, 32 outstanding", programs.udp_echo, programs.udp_window, 0.15),
-            ("UDP one way in, 1000 B", programs.udp_sink, programs.udp_into, 0.25),
-            ("UDP one way out, 1000 B", programs.udp_source, programs.udp_out_of, 0.25)):
+            ("UDP echoes, 32 outstanding", programs.udp_echo, clients.udp_window, 0.15),
+            ("UDP one way in, 1000 B", programs.udp_sink, clients.udp_into, 0.25),
+            ("UDP one way out, 1000 B", programs.udp_source, clients.udp_out_of, 0.25)):
         with contest.beside_kernel(server) as servers:
             figures = _in_turns(contest, servers, program, contest.seconds)
         yield from lines(title, figures, "/s", goals={STACK: Goal(low=goal)})
@@ -31,7 +31,8 @@ def connect(contest):
         figures = _in_turns(contest, servers, programs.connect_and_close, count)
         yield from lines("accept + close as server", figures, "/s", goals={STACK: Goal(low=0.12)})
         contest.ask(servers.all[STACK], programs.connect_and_close, many)
-        later = contest.turns({STACK: lambda: contest.ask(servers.all[STACK], programs.connect_and_close, count)})
+        later = contest.turns({
+            STACK: lambda: contest.ask(servers.all[STACK], programs.connect_and_close, count)})
         yield _flat(f"the same after {many} connections", later[STACK], figures[STACK])
     yield from _as_client(contest, count, many)
 
@@ -41,11 +42,11 @@ def _as_client(contest, count, many):
     acceptor = contest.net.client.start(programs.run_acceptor)
     acceptor.next()
     with acceptor, contest.beside_kernel(programs.tcp_server) as servers:
-        figures = _in_turns(contest, servers, programs.have_it_connect, count)
+        figures = _in_turns(contest, servers, clients.have_it_connect, count)
         yield from lines("connect + close as client", figures, "/s", goals={STACK: Goal(low=0.12)})
         server = servers.all[STACK]
-        contest.ask(server, programs.have_it_connect, many)
-        later = contest.turns({STACK: lambda: contest.ask(server, programs.have_it_connect, count)})
+        contest.ask(server, clients.have_it_connect, many)
+        later = contest.turns({STACK: lambda: contest.ask(server, clients.have_it_connect, count)})
         yield _flat(f"the same after {many} connections", later[STACK], figures[STACK])
 
 

@@ -32,13 +32,14 @@ def _fill(contest, servers, visitors, size):
     job.next()                                         # all are connected
     memory, idle = server.next(60)
     if size > 1:
-        yield Line(f"memory per idle connection, {size}", memory / _KB, "KB", memory / _KB, "KB", Goal(high=6))
+        kilobytes = memory / _KB
+        yield Line(f"memory per idle connection, {size}", kilobytes, "KB", kilobytes, "KB", Goal(high=6))
         yield Line(f"CPU with {size} idle connections", idle * 100, "%", idle * 100, "%", Goal(high=0.5))
 
 
 def crowd(module, address, size, seconds):
-    """Accept `size` connections; yield the bytes each one takes and the share of a CPU all take while idle for
-    `seconds`; then serve `echo_cost` for ever."""
+    """Accept `size` connections; yield the bytes each one takes and the share of a CPU all take while idle
+    for `seconds`; then serve `echo_cost` for ever."""
     import tracemalloc
     with module.socket() as listener:
         listener.bind((address, programs.PORT))
@@ -93,7 +94,7 @@ def _visit(address, size):
 
 
 def logs(contest):
-    """Normal mode with no log channel chosen beside python -O: bulk and ping-pong of separate runs, in turns."""
+    """Normal mode with no log channel chosen beside python -O: separate runs, in turns."""
     figures = {}
     for _ in range(contest.repetitions):
         for flag in ((), ("-O",)):

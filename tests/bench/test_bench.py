@@ -1,0 +1,102 @@
+"""The measurements measure what they say. No figure is judged here."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from tests.bench import bounds, programs
+from tests.bench.__main__ import main
+from tests.bench.contest import Goal, Line
+from tests.bench.layers import Meter
+from tests.bench.loss import bottleneck, transfer
+from tests.bench.network import Network
+from tipy import log
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    log.choose(())
+    yield
+    log.choose(log.DEFAULT)
+
+
+def test_pattern_depends_on_the_position():
+    chunks = {bytes(programs.pattern(index)) for index in range(50)}
+    assert len(chunks) == 50
+    assert all(len(chunk) == programs.CHUNK for chunk in chunks)
+    first = bytes(programs.pattern(0))
+    assert Counter(first).most_common(1)[0][1] < len(first) / 100      # not a constant that hides shifts
+
+
+class _Stream:
+    """A socket to read `data` from."""
+
+    def __init__(self, data):
+        self.data = memoryview(data)
+
+    def recv_into(self, view):
+        count = min(len(view), 5000, len(self.data))
+        view[:count] = self.data[:count]
+        self.data = self.data[count:]
+        return count
+
+
+def test_comparing_notices_one_wrong_byte_and_a_lost_one():
+    stream = bytearray(bytes(programs.pattern(0)) + bytes(programs.pattern(1)))
+    size = len(stream)
+    assert programs.receive_stream(_Stream(stream), size, programs.CHECK) == size
+    with pytest.raises(programs.Mismatch):
+        programs.receive_stream(_Stream(stream[:100] + stream[101:]), size, programs.CHECK)
+    stream[-1] ^= 1
+    with pytest.raises(programs.Mismatch):
+        programs.receive_stream(_Stream(stream), size, programs.CHECK)
+
+
+def test_goals_and_verdicts():
+    assert str(Goal(low=1.5)) == ">= 1.5" and str(Goal(high=2.0)) == "<= 2"
+    assert Goal(low=1.5).met(1.5) and not Goal(low=1.5).met(1.4)
+    assert Line("x", 1.0, "us", 3.0, goal=Goal(high=2)).verdict == "NOT MET"
+    assert Line("x", 1.0, "us").verdict == ""
+
+
+def test_bounds():
+    assert bounds.jain([5, 5, 5]) == pytest.approx(1)
+    assert bounds.jain([1, 0, 0, 0]) == pytest.approx(0.25)
+    assert bounds.ideal_sack(0, 10_000_000, 0.1, 32768, 1448, 1) == pytest.approx(22 * 1448 / 0.1, rel=0.01)
+    assert bounds.cubic_response(0.01, 0.1, 1448) == pytest.approx(150 ** 0.5 * 1448 / 0.1)
+
+
+def test_a_simulated_transfer_is_repeatable():
+    runs = [transfer(3, 200_000, loss=0.05) for _ in range(2)]
+    assert runs[0] == runs[1]
+    assert runs[0]["lost"] and runs[0]["retransmitted"]
+
+
+def test_the_bottleneck_carries_no_more_than_its_rate():
+    rates = bottleneck(1, 2, until=3.0, since=1.0, rate=1e6)
+    assert len(rates) == 2 and min(rates) > 0
+    assert sum(rates) < 1e6
+
+
+def test_the_meter_charges_each_layer_its_own_time():
+    meter = Meter()
+    inner = meter.wrap("inner", lambda: sum(range(100_000)))
+    meter.wrap("outer", inner)()
+    spent = meter.microseconds()
+    assert spent["inner"] > spent["outer"]
+
+
+def test_a_row_of_the_table(capsys):
+    try:
+        Network().close()
+    except OSError as error:
+        pytest.skip(f"no network namespaces here: {error}")
+    assert main(["--quick", "--repetitions", "1", "--rows", "short-ping-pong", "--json"]) == 0
+    line, = json.loads(capsys.readouterr().out)
+    assert line["title"] == "TCP ping-pong 64 B" and line["value"] > 0
+
+
+def test_an_unknown_row_is_refused(capsys):
+    assert main(["--rows", "nonsense"]) == 2
+    assert "no row nonsense" in capsys.readouterr().err
