@@ -17,9 +17,9 @@ from tipy.address import format_mac
 
 def main(ifname=None):
     with tipy(ifname=ifname) as stack:                 # start() ... stop()
-        print(stack, format_mac(stack.mac))
-        print("Ctrl-C ends it", flush=True)
         try:
+            print(stack, format_mac(stack.mac))
+            print("Ctrl-C ends it", flush=True)
             threading.Event().wait()
         except KeyboardInterrupt:
             print()
