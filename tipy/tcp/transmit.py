@@ -44,7 +44,7 @@ def transmit(tcb, seq, flags, views, length, mss, tos=0, options=None):
     if tcb.ecn_echo and not flags & SYN and flags & ACK:
         flags |= ECE
     urgent = 0
-    if tcb.snd_up > seq and not flags & (SYN | RST) and tcb.snd_up - seq <= 0xFFFF:
+    if tcb.snd_up > tcb.snd_una and not flags & (SYN | RST) and 0 < tcb.snd_up - seq <= 0xFFFF:
         urgent = tcb.snd_up - seq
         flags |= URG
     acknowledged = tcb.rcv_nxt & MASK if flags & ACK else 0

@@ -43,7 +43,7 @@ class ReceiveWindow:
         """Begin with a window of whole segments of `mss` bytes."""
         space = self.space if self.scale else min(self.space, _UNSCALED)
         self.threshold = space // mss * mss if space > mss else space
-        self._measured = self.threshold
+        self._measured = min(self.threshold, 10 * mss)         # what an initial window can bring
 
     def resize(self, rcvbuf):
         """SO_RCVBUF was set: from now on no automatic growth."""
