@@ -28,8 +28,10 @@ _LAZY = {
     "link": ("tipy.link", None),
     "clock": ("tipy.clock", None),
     "testing": ("tipy.testing", None),
+    "install": ("tipy.patch", "install"),
+    "patched": ("tipy.patch", "patched"),
 }
-__all__ = ["Settings", "Stack", "Tipy", "__version__", "socket", "tipy"]
+__all__ = ["Settings", "Stack", "Tipy", "__version__", "install", "patched", "socket", "tipy"]
 
 
 def __getattr__(name):

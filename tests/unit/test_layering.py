@@ -26,6 +26,7 @@ FLOORS = (
     ("tls"),
     ("stack"),
     ("driver socket testing"),
+    ("patch"),
     ("lab"),
     ("demo"),
     ("__main__"),
@@ -38,7 +39,7 @@ UPWARD = {("tipy.stack", "tipy.driver"), ("tipy.stack", "tipy.socket")}
 # Who may import what of the operating system, of randomness and of time.
 EDGE = {
     "time": "clock link.wrapper lab.worker lab.network demo",
-    "threading": "clock gate signals link.pcap sockets.readiness tls driver demo.players testing",
+    "threading": "clock gate signals link.pcap sockets.readiness tls driver patch demo.players testing",
     "os": "errors settings netlink link lab sockets.readiness stack driver demo",
     "select": "lab.worker sockets.readiness driver",
     "random": "link.faults stack",

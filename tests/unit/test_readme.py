@@ -3,8 +3,6 @@ reader to type is run in tests/kernel/test_kernel_readme.py."""
 
 import errno
 import re
-import subprocess
-import sys
 
 import pytest
 import readme_blocks as readme
@@ -129,14 +127,6 @@ def test_dhcp_is_missing(tmp_path, monkeypatch):
     config.write_text("# tipy config\nIP_STATIC = False\n")
     monkeypatch.setenv("TIPY_CONFIG", str(config))
     refuses("DHCP", "IP_STATIC = False", Settings.load)
-
-
-def test_replacing_the_socket_module_is_missing():
-    row = next(row for row in readme.rows("Not implemented (yet)") if "tipy.install()" in row[0])
-    for name in ("install", "patched"):
-        assert not hasattr(tipy, name), row
-    done = subprocess.run([sys.executable, "-m", "tipy", "run"], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
 
 
 # -- settings and logs ------------------------------------------------------------------------------
