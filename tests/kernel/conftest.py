@@ -31,3 +31,10 @@ def fresh_lab():
     """A lab on the rung "tap" of this test alone, to break things in."""
     with _lab("tap") as lab:
         yield lab
+
+
+@pytest.fixture
+def fresh_packet_lab():
+    """The same on the rung "packet"."""
+    with _lab("packet") as lab:
+        yield lab

@@ -343,13 +343,11 @@ def test_tap_that_is_deleted_is_told_to_reader_and_sender(fresh_lab):
     host.link.close()
 
 
-def test_packet_interface_that_is_deleted_is_reported():
-    from conftest import _lab
-    with _lab("packet") as lab:
-        host = BareHost(lab.link())
-        lab.kernel.call(delete, "port7")
-        host.send_arp(1, bytes(6), parse_ip(HOST))
-        assert len(host.failures) == 1 and "veth7" in str(host.failures[0])
+def test_packet_interface_that_is_deleted_is_reported(fresh_packet_lab):
+    host = BareHost(fresh_packet_lab.link())
+    fresh_packet_lab.kernel.call(delete, "port7")
+    host.send_arp(1, bytes(6), parse_ip(HOST))
+    assert len(host.failures) == 1 and "veth7" in str(host.failures[0])
 
 
 def test_closed_link_sends_and_receives_nothing(lab):
