@@ -1,13 +1,15 @@
 """Where the time goes: microseconds of CPU per frame in each layer, and the functions that take it.
 
-How. Every way from one layer into another is a method of some class; before the stack is made, those methods
-are replaced by ones that read the thread's CPU clock on the way in and on the way out, and charge what has
-passed since the last reading to the layer that was running. So each layer gets the time of its own code,
-without that of the layers it calls; waiting (poll, locks, the interpreter lock) costs no CPU and is not in it.
-The clock itself costs something at each crossing: that is measured with an empty function first, and taken off.
+How. Every way from one layer into another is a method of some class; before the stack is made, those
+methods are replaced by ones that read the thread's CPU clock on the way in and on the way out, and charge
+what has passed since the last reading to the layer that was running. So each layer gets the time of its own
+code, without that of the layers it calls; waiting (poll, locks, the interpreter lock) costs no CPU, so is
+not in it. The clock itself costs something at each crossing: that is measured first, with an empty
+function, and taken off.
 
 What runs under a layer's method and is not listed here belongs to that layer: checksums to TCP, the ARP cache
-to IPv4, timers' callbacks to "timers". "system calls" are read and write of the link.
+to IPv4, timers' callbacks to "timers", poll to "driver". "system calls" are read and write of the link, with
+all that the kernel does in them: a write into a TAP runs the receiving half of its stack.
 
 With --functions the same traffic runs under cProfile instead, one profile per thread (cProfile slows small
 functions down most: read it for the ranking, and the layers for the microseconds).
@@ -32,7 +34,8 @@ LAYERS = ("system calls", "link", "stack", "gate", "timers", "ethernet", "ipv4",
 
 _CROSSINGS = (                     # (layer, module, class, methods)
     ("link", "tipy.link.virtio", "VirtioLink", "receive_batch send"),
-    ("stack", "tipy.stack", "Stack", "receive"),
+    ("driver", "tipy.driver", "Driver", "block"),
+    ("stack", "tipy.stack", "Stack", "receive serve"),
     ("gate", "tipy.gate", "Gate", "__enter__ __exit__ wait notify"),
     ("timers", "tipy.timers", "Timers", "expire next_deadline"),
     ("ethernet", "tipy.ethernet", "Ethernet", "input send transmit"),
