@@ -80,6 +80,8 @@ class Peer:
         if in_order and "R" not in flags:
             self.next += len(payload) + ("S" in flags) + ("F" in flags)
         packet = build(self.address, self.bed.local, header, raw, payload, tos=tos, spoil=spoil)
+        if len(packet) > self.bed.link.mtu:
+            raise ValueError(f"a packet of {len(packet)} bytes does not fit the link's MTU")
         if spoil:
             self.bed.note("a spoiled segment")
         else:
