@@ -111,6 +111,7 @@ class Driver:
         self._link_fd = None
         self._leading = None                           # ident of the thread that leads
         self._close_later = False
+        self._watched = ()                             # callables, see watch()
         self._thread = threading.Thread(target=self._run, name=f"tipy {stack.name}", daemon=True)
 
     def start(self):
@@ -154,6 +155,13 @@ class Driver:
         self._bell.close()
         self._leader_bell.close()
 
+    def watch(self, fd, look):
+        """Call look(), inside the gate, soon after `fd` has become readable (and whenever the stack is served)."""
+        self._watched += (look,)
+        for bell in (self._bell, self._leader_bell):
+            bell.poll.register(fd, select.POLLIN)
+        self.poke()
+
     def poke(self):
         """Have whoever serves the stack look round soon. Takes no lock."""
         if self._leader is not None:
@@ -189,6 +197,8 @@ class Driver:
             except OSError as error:
                 self._unplug()
                 stack.gate.after(stack.link_failed, error)
+            for look in self._watched:
+                look()
             deadline = timers.next_deadline()
             timers.alarm = deadline if deadline is not None else _NEVER
             now = stack.clock.now()

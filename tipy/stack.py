@@ -233,11 +233,11 @@ class Stack:
             self.link.close()
         signals.unprotect(self.gate)
 
-    def watch(self, fd, callback):
-        """Have callback() called, outside the gate, whenever `fd` is readable. False without a driver to do it."""
+    def watch(self, fd, look):
+        """Have look() called, inside the gate, when `fd` becomes readable. False if nobody would (virtual time)."""
         if self._driver is None:
             return False
-        self._driver.watch(fd, callback)
+        self._driver.watch(fd, look)
         return True
 
     def __enter__(self):
@@ -311,7 +311,8 @@ class Stack:
     def _conflict(self, error):
         """Somebody else uses our address (after start: it is defended; the log and `status` tell)."""
         self.counters["arp.conflicts"] += 1
-        if isinstance(error, AddressConflict) and __debug__ and _log.on:
+        raised_by_start = self.arp.detection.state == "conflict" and not self.clock.manual
+        if isinstance(error, AddressConflict) and not raised_by_start and __debug__ and _log.on:
             _log("%s", error)
 
 

@@ -42,12 +42,15 @@ class Connection(Tcb):
 
     @property
     def capacity(self):
-        """How many bytes the send queue may hold. It grows with cwnd unless SO_SNDBUF was set."""
+        """How many bytes the send queue may hold: two congestion windows, and what it once grew to; SO_SNDBUF
+        fixes it."""
         fixed = self.options.sndbuf
         if fixed:
             return fixed
-        settings = self.tcp.settings
-        return min(max(settings.sndbuf, 2 * max(self.cwnd, 10) * self.mss), max(settings.sndbuf_max, settings.sndbuf))
+        wanted = 2 * self.cwnd * self.mss
+        if wanted > self.sndbuf:
+            self.sndbuf = max(min(wanted, self.tcp.settings.sndbuf_max), self.sndbuf)
+        return self.sndbuf
 
     @property
     def room(self):

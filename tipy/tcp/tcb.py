@@ -29,7 +29,7 @@ class Tcb:
         "tcp", "now", "local", "remote", "path", "options", "state", "listener", "accepted", "orphan", "__weakref__",
         # send sequence space (RFC 9293 figure 3)
         "snd_una", "snd_nxt", "snd_wnd", "snd_wl1", "snd_wl2", "snd_up", "iss", "max_window", "snd_wscale",
-        "sendq", "fin_queued", "push_marks", "small_end", "mss", "peer_mss",
+        "sendq", "sndbuf", "fin_queued", "push_marks", "small_end", "mss", "peer_mss",
         # receive sequence space (figure 4)
         "rcv_nxt", "irs", "rcv_up", "rcv", "receiveq", "early", "sack_blocks", "dsack", "eof", "rcv_shut", "urgent",
         # options negotiated
@@ -63,6 +63,7 @@ class Tcb:
         self.start_at(tcp.numbers.initial(local, remote, now))
         self.snd_wnd = self.snd_wl1 = self.snd_wl2 = self.max_window = self.snd_wscale = 0
         self.sendq = self.push_marks = self.receiveq = self.early = self.sack_blocks = self.dsack = self.urgent = None
+        self.sndbuf = settings.sndbuf
         self.fin_queued = self.eof = self.rcv_shut = False
         self.peer_mss = 536
         self.mss = 536
