@@ -90,8 +90,9 @@ def test_variable_that_makes_no_sense():
 
 @pytest.mark.parametrize("words, part", [
     (["dmeo"], "did you mean 'demo'?"),
-    (["run", "x.py"], "there is: demo"),
+    (["frobnicate"], "there is: demo"),
     (["--frobnicate"], "there is: demo"),
+    (["run", "no-such-program.py"], "no-such-program.py"),
 ])
 def test_command_that_is_not_there(words, part):
     assert part in complaint("-m", "tipy", *words)
