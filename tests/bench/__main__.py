@@ -53,6 +53,8 @@ def main(arguments=None):
             done = run_rows(contest, [(name, known[name]) for name in names], say)
         print("load of this machine in the last 1, 5, 15 minutes: "
               + ", ".join(f"{load:.1f}" for load in os.getloadavg()), file=sys.stderr)
+    judged = [line.verdict for line in done if line.verdict]
+    print(f"{judged.count('met')} of {len(judged)} goals met", file=sys.stderr)
     if options.json:
         json.dump([line.as_dict() for line in done], sys.stdout, indent=1)
         print()
@@ -101,4 +103,7 @@ def _parse(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("stopped")
