@@ -6,7 +6,7 @@ new data sent before retransmissions, sends that first.
 """
 
 from tipy.tcp import alarm, cwnd_validation, rack, recovery, sack
-from tipy.tcp.loss import Phase, loss_state
+from tipy.tcp.loss import DUPLICATE_THRESHOLD, Phase, loss_state
 from tipy.tcp.output import send_new
 from tipy.tcp.seq import MASK
 from tipy.wire.tcp import ECE, SYN
@@ -113,8 +113,10 @@ def process(tcb, seg):
         alarm.rearm(tcb)
     if loss is not None and loss.reducing:
         recovery.reduce(tcb, loss, news.delivered + news.acked, tcb.lost_total - lost_before, news.advanced)
-    elif news.acked and cwnd_validation.may_grow(tcb):
-        tcb.cc.on_ack(news.acked)
+    elif cwnd_validation.may_grow(tcb):
+        # where the path reorders, SACKs are progress as well
+        if news.acked or news.data_sacked and loss.reordering > DUPLICATE_THRESHOLD:
+            tcb.cc.on_ack(news.delivered + news.acked)
     if tcb.trace is not None:
         _tell_window(tcb)
     if news.send_new and not send_new(tcb, nagle=False, limit=None):
@@ -138,8 +140,6 @@ def _old(tcb, seg, news, una):
     sack.tag(tcb, seg, news, una)
     loss = tcb.loss
     recovery.on_ack(tcb, loss, news, una, 0)
-    if news.data_sacked and loss.reducing:
-        recovery.reduce(tcb, loss, news.delivered, 0, False)
 
 
 def _update_window(tcb, seg):
@@ -201,7 +201,7 @@ def _clean(tcb, ack, news, prior_fack):
     if loss is None:
         return
     if not tcb.sack_ok:
-        recovery.remove_duplicates(tcb, loss, news.acked)
+        news.delivered += recovery.remove_duplicates(tcb, loss, news.acked) - news.acked
         if news.retrans_acked:
             news.original_delivered = False
     elif low is not None and low < prior_fack:

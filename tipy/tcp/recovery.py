@@ -46,7 +46,7 @@ def on_ack(tcb, loss, news, prior_una, duplicates):
     if loss.phase is Phase.RECOVERY:
         if not news.advanced:
             if not tcb.sack_ok:
-                _add_duplicates(tcb, loss, duplicates)
+                _add_duplicates(tcb, loss, news, duplicates)
         elif _try_undo_partial(tcb, loss, news, prior_una):
             return
         if _try_undo_dsack(tcb, loss):
@@ -71,7 +71,7 @@ def _outside_recovery(tcb, loss, news, duplicates):
     if not tcb.sack_ok:
         if news.advanced:
             loss.sacked_out = 0
-        _add_duplicates(tcb, loss, duplicates)
+        _add_duplicates(tcb, loss, news, duplicates)
     if loss.phase <= Phase.DISORDER:
         _try_undo_dsack(tcb, loss)
     _find_losses(tcb, loss, news)
@@ -120,19 +120,24 @@ def _newreno(tcb, loss, advanced):
             loss.mark_lost(tcb, head)
 
 
-def _add_duplicates(tcb, loss, duplicates):
+def _add_duplicates(tcb, loss, news, duplicates):
     """Without SACK each duplicate ACK stands for one segment delivered somewhere above the hole."""
     if duplicates:
         before = loss.sacked_out
         loss.sacked_out += duplicates
         _limit_duplicates(tcb, loss, 0)
-        tcb.delivered += max(loss.sacked_out - before, 0)
+        delivered = max(loss.sacked_out - before, 0)
+        tcb.delivered += delivered
+        news.delivered += delivered
 
 
 def remove_duplicates(tcb, loss, acked):
-    """`acked` segments were acknowledged: one filled the hole, the others account for duplicate ACKs."""
+    """`acked` segments were acknowledged: one filled the hole, the others account for duplicate ACKs. The number
+    of those that no duplicate ACK had reported."""
+    delivered = max(acked - loss.sacked_out, min(acked, 1))
     loss.sacked_out = max(loss.sacked_out - max(acked - 1, 0), 0)
     _limit_duplicates(tcb, loss, acked)
+    return delivered
 
 
 def _limit_duplicates(tcb, loss, acked):
@@ -379,7 +384,7 @@ def _in_loss(tcb, loss, news, duplicates):
         return
     if not tcb.sack_ok:
         if tcb.snd_nxt > loss.high_seq and duplicates:
-            _add_duplicates(tcb, loss, duplicates)
+            _add_duplicates(tcb, loss, news, duplicates)
         elif news.advanced:
             loss.sacked_out = 0
 

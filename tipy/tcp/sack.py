@@ -59,8 +59,8 @@ def _valid(tcb, loss, left, right, duplicate):
     """Could the peer have meant this block? (as Linux's tcp_is_sackblock_valid)"""
     if right > tcb.snd_nxt or left >= right or left >= tcb.snd_nxt:
         return False
-    if left >= tcb.snd_una:
-        return right > tcb.snd_una
+    if left > tcb.snd_una:
+        return True                            # one that begins at SND.UNA contradicts its own ACK
     if not duplicate or loss.undo_marker is None:
         return False
     if right > tcb.snd_una:
