@@ -98,7 +98,7 @@ class _VirtualWaiter:
         self._lock.release()
 
     def retire(self):
-        """Its thread is awake again: it counts no more, and its alarm need not ring. Called inside the gate."""
+        """Its thread is awake again: it counts no more, its alarm need not ring. Called inside the gate."""
         self.release()
         if self._alarm is not None:
             self._alarm.cancel()

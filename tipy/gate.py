@@ -143,13 +143,14 @@ class Gate:
         Called inside; returns inside, with what predicate() says now. Raises OSError(ENETDOWN) if the
         stack stops meanwhile. A signal handler that raises ends the wait with its exception.
         """
-        while not predicate():
-            if self.down is not None:
+        while True:
+            if self.down is not None:              # first, since stopping fulfils many a predicate
                 raise OSError(errno.ENETDOWN, self.down)
+            if predicate():
+                return True
             if deadline is not None and self.clock.now() >= deadline:
                 return False
             self._sleep(endpoint, deadline)
-        return True
 
     def _sleep(self, endpoint, deadline):
         """Leave, sleep until `endpoint` has changed or `deadline` has come, and come back in."""
@@ -188,7 +189,7 @@ class Gate:
         self.down = None
 
     def abandon(self, reason):
-        """In the child of a fork: fresh locks, since the old ones may be held by threads that are not there."""
+        """In the child of a fork: fresh locks; the old ones may be held by threads that are not there."""
         self._lock, self._flushing = threading.RLock(), threading.RLock()
         self.inside.clear()
         self._after.clear()

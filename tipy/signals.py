@@ -6,11 +6,11 @@ connection, and a handler that uses a socket waits for a lock its own thread hol
 
 So while a stack runs, handlers written in Python are called through `_guard`. It asks whether the main
 thread is inside any gate right now; if it is, the signal is remembered and its handler is called as soon as
-the thread has left (`deliver`, at the end of every gate). While a blocked call sleeps (`Gate.nap`) handlers run
-as usual, so Ctrl-C still ends a `recv` at once.
+the thread has left (`deliver`, at the end of every gate). While a blocked call sleeps (`Gate.nap`) handlers
+run as usual, so Ctrl-C still ends a `recv` at once.
 
-What Python calls "between any two bytecodes" is, since 3.11, after a call, at the start of a function and at a
-backward jump. `deliver` counts on that where it takes a signal out of the queue.
+What Python calls "between any two bytecodes" is, since 3.11, after a call, at the start of a function and at
+a backward jump. `deliver` counts on that where it takes a signal out of the queue.
 
 To programs this is invisible: `signal.signal` and `signal.getsignal` are wrapped to speak of the program's
 own handlers (asyncio compares them). The wrapping is undone when the last stack stops. It can only be put

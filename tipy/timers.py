@@ -65,7 +65,7 @@ class Timers:
 
     def __init__(self, clock):
         self.clock = clock
-        self._heap = []                # (deadline, serial, timer); dead unless it is the entry of an armed timer
+        self._heap = []                # (deadline, serial, timer); dead unless it is an armed timer's _entry
         self._serial = 0
         self._dead = 0                 # dead entries in the heap
         self.alarm = -_NEVER

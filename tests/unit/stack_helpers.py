@@ -3,6 +3,7 @@
 No assert here: `-O` would take it away.
 """
 
+import gc
 import os
 import socket as kernel
 import threading
@@ -27,6 +28,8 @@ class Cable(Link):
         end.setblocking(False)
 
     def send(self, parts, offload=None):
+        if self._end is None:
+            return
         try:
             self._end.send(b"".join(parts))
         except BlockingIOError:                        # the other end is slow: lost, as on a wire
@@ -131,5 +134,6 @@ def connected(stack, other=None):
 
 
 def open_things():
-    """What a process has open: threads and descriptors."""
+    """What a process has open: threads, descriptors, namespaces."""
+    gc.collect()
     return set(threading.enumerate()), len(os.listdir("/proc/self/fd")), sorted(os.listdir("/proc/self/ns"))

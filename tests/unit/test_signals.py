@@ -121,7 +121,7 @@ def test_storm_of_interrupts_leaves_the_connection_whole(pair):
     echoing, rng, storm, wrong = Thread(echo, server), random.Random(1), Storm(), []
 
     def step():
-        """Send something if all has come back, else receive: what arrives is the pattern, from where we stand."""
+        """Send something if all has come back, else receive: it must be the pattern, from where we stand."""
         at, sent = consumed(client), written(client)
         if at == sent:
             client.send(pattern(sent, rng.choice((1, 100, 3000, 20_000))))
@@ -237,7 +237,7 @@ def test_handler_that_raises_ends_a_blocked_call_at_once(pair):
     stack = client._channel.stack
 
     def handler(signum, frame):
-        raise TimeoutError("enough")                   # an OSError: nobody must take it for one of the stack's
+        raise TimeoutError("enough")                   # an OSError, but none of the stack's
 
     signal.signal(signal.SIGUSR1, handler)
     main = threading.main_thread().ident

@@ -20,12 +20,14 @@ class MemoryLink(Link):
         self.transmit = transmit
 
     def send(self, parts, offload=None):
-        self.host.gate.after(self._transmit, b"".join(parts))
+        if self.host is not None:
+            self.host.gate.after(self._transmit, b"".join(parts))
 
     def deliver(self, frame):
         """Hand one frame to the stack. Before start() and after stop() it is lost, as on a wire."""
-        if self.host is not None:
-            self.host.receive([(frame, False, 0)])
+        host = self.host
+        if host is not None:
+            host.receive([(frame, False, 0)])
 
     def close(self):
         self.host = None
@@ -48,9 +50,7 @@ class Wire:
 
     def port(self):
         """A new link on this wire."""
-        port = _Port(self)
-        self.ports.append(port)
-        return port
+        return _Port(self)
 
 
 class _Port(Link):
@@ -61,13 +61,20 @@ class _Port(Link):
             self.tx_checksum = True
             self.tso_max = 65535 - 20 - 60
 
+    def attach(self, host):
+        self.host = host
+        if self not in self._wire.ports:
+            self._wire.ports.append(self)
+
     def send(self, parts, offload=None):
+        if self.host is None:
+            return
         frame = b"".join(parts)
         batch = [(frame, offload is not None, offload.gso_size if offload is not None else 0)]
         self.host.gate.after(self._spread, batch)
 
     def _spread(self, batch):
-        for port in self._wire.ports:
+        for port in list(self._wire.ports):            # some may leave meanwhile
             host = port.host
             if port is not self and host is not None:
                 host.receive(batch)
