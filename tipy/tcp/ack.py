@@ -119,8 +119,8 @@ def process(tcb, seg):
             tcb.cc.on_ack(news.delivered + news.acked)
     if tcb.trace is not None:
         _tell_window(tcb)
-    if news.send_new and not send_new(tcb, nagle=False, limit=None):
-        loss.frto = False
+    if news.send_new:
+        loss.hold_back = loss.frto = bool(send_new(tcb, nagle=False))
     return _OK
 
 

@@ -30,7 +30,10 @@ def output(tcb, hold=False, nagle=True):
     if state in CAN_TRANSMIT:
         loss = tcb.loss
         if loss is not None and loss.lost_out > loss.retrans_out:
-            retransmit_lost(tcb)
+            if loss.hold_back:
+                loss.hold_back = False
+            else:
+                retransmit_lost(tcb)
         queue = tcb.sendq
         if queue is not None and queue.end > tcb.snd_nxt or tcb.fin_queued and has_unsent(tcb):
             send_new(tcb, hold, nagle)

@@ -9,7 +9,7 @@ from bisect import insort
 
 from tipy.tcp import alarm, recovery
 from tipy.tcp.loss import loss_state
-from tipy.tcp.output import has_unsent, output, retransmit, segment_size, send_new, send_probe, send_segment, send_syn
+from tipy.tcp.output import has_unsent, output, retransmit, segment_size, send_probe, send_segment, send_syn
 from tipy.tcp.records import split
 from tipy.tcp.states import State
 
@@ -112,12 +112,8 @@ def _tlp(tcb):
     if not tcb.records:
         return
     if loss.tlp_end is None:
-        loss.tlp_resent = False
-        sent = send_new(tcb, nagle=False, limit=1) if has_unsent(tcb) and _cwnd_free_probe(tcb) else 0
-        if not sent and not has_unsent(tcb):
-            sent = _resend_tail(tcb)
-            loss.tlp_resent = bool(sent)
-        if sent:
+        loss.tlp_resent = not _probe_with_new(tcb)
+        if not loss.tlp_resent or _resend_tail(tcb):
             loss.tlp_end = tcb.snd_nxt
             tcb.tell("retransmit" if loss.tlp_resent else "probe", seq=tcb.records[-1].seq - tcb.iss, reason="TLP")
             tcb.arm("rto", tcb.rtt.rto)
@@ -125,18 +121,16 @@ def _tlp(tcb):
     tcb.arm("rto", max(alarm.rto_left(tcb), 0.002))
 
 
-def _cwnd_free_probe(tcb):
-    """A probe with new data may exceed cwnd by one segment."""
-    if tcb.in_flight < tcb.cwnd:
-        return True
+def _probe_with_new(tcb):
+    """Send one segment never sent before, even beyond cwnd; False if there is none or the window has no room."""
     mss = segment_size(tcb)
     length = min(tcb.snd_end - tcb.snd_nxt, mss)
-    if length <= 0 or tcb.snd_nxt + length > tcb.snd_window_end:
+    room = tcb.snd_window_end - tcb.snd_nxt
+    fin = tcb.fin_queued and tcb.snd_nxt + length == tcb.snd_end and length < room
+    if length < 0 or length > room or not length and not fin:
         return False
-    send_segment(tcb, tcb.snd_nxt, length, False, mss)
-    tcb.loss.tlp_end = tcb.snd_nxt
-    tcb.tell("probe", seq=tcb.records[-1].seq - tcb.iss, reason="TLP")
-    return False
+    send_segment(tcb, tcb.snd_nxt, length, fin, mss)
+    return True
 
 
 def _resend_tail(tcb):
