@@ -26,8 +26,13 @@ def make(request):
         return Peer(bed, iss=peer_iss)
 
     yield maker
+    known = request.node.get_closest_marker("xfail") is not None
     for bed in beds:
-        bed.stop()
+        try:
+            bed.stop()
+        except AssertionError:
+            if not known:
+                raise
 
 
 @pytest.fixture

@@ -141,7 +141,6 @@ def test_no_control(make):
     assert len(peer.take()) == 40
 
 
-@pytest.mark.xfail(strict=True, reason="cwnd is more than ssthresh after recovery")
 def test_reno_avoidance_grows_by_one_per_round(make):
     """RFC 5681 3.1: above ssthresh one segment for each window acknowledged."""
     peer = make(congestion_control="reno")
@@ -153,7 +152,6 @@ def test_reno_avoidance_grows_by_one_per_round(make):
         assert cwnd(sock) == expected
 
 
-@pytest.mark.xfail(strict=True, reason="cwnd is more than ssthresh after recovery")
 def test_cubic_avoidance_grows_slowly(peer):
     """RFC 9438: above ssthresh far less than slow start does."""
     sock = peer.established()

@@ -89,7 +89,6 @@ def test_only_once_for_many_duplicate_acks(peer):
     assert [1] in sent and sum(1 for each in sent if 1 in each) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="cwnd is ssthresh + 1 after recovery")
 def test_full_ack_leaves_recovery(peer):
     """TB 4.1: cwnd = ssthresh."""
     sock = sending(peer, 10)
@@ -603,7 +602,6 @@ def test_timeout_of_everything_resends_everything_once(make):
 
 # -- PRR --------------------------------------------------------------------------------------------------
 
-@pytest.mark.xfail(strict=True, reason="cwnd is ssthresh + 1 after recovery")
 def test_prr_ten_sent_first_lost(peer):
     """TB 4.7: one out for each one SACKed; ends at ssthresh 7."""
     sock = sending(peer, 10)
@@ -654,7 +652,6 @@ def test_prr_twenty_sent_ten_lost(peer):
     assert info(sock, "snd_cwnd") <= 14
 
 
-@pytest.mark.xfail(strict=True, reason="cwnd is ssthresh + 1 after recovery")
 def test_recovery_is_never_larger_than_ssthresh(peer):
     """TB 4.7: cwnd at the end."""
     sock = sending(peer, 20)

@@ -33,7 +33,6 @@ def test_no_data_into_a_zero_window(peer):
     peer.expect_nothing(0.25)
 
 
-@pytest.mark.xfail(strict=True, reason="URG on window probes without urgent data")
 def test_probes_double(peer):
     """TB 6.1: the first after the RTO, then doubling."""
     stalled(peer)
@@ -48,7 +47,6 @@ def test_probes_double(peer):
         assert later == pytest.approx(2 * earlier, rel=0.02)
 
 
-@pytest.mark.xfail(strict=True, reason="URG on window probes without urgent data")
 def test_probe_interval_is_capped(peer):
     """TB 6.1, RFC 9293 MUST-37: back-off, to the largest RTO (120 s)."""
     stalled(peer)
@@ -59,7 +57,6 @@ def test_probe_interval_is_capped(peer):
     assert times[-1] - times[-2] == pytest.approx(120, rel=0.01)
 
 
-@pytest.mark.xfail(strict=True, reason="URG on window probes without urgent data")
 def test_answered_probes_keep_the_connection_for_ever(peer):
     """TB 6.1 (RFC 9293 MUST-37: as long as ACKs come the connection stays)."""
     sock = stalled(peer)
@@ -126,7 +123,6 @@ def test_window_closed_from_the_start(peer):
     assert peer.got == 2
 
 
-@pytest.mark.xfail(strict=True, reason="URG on window probes without urgent data")
 def test_slow_start_after_a_stall_keeps_cwnd(peer):
     """TB 6.1: the congestion window is what it was."""
     sock = stalled(peer)
@@ -179,7 +175,6 @@ def test_window_closes_while_data_is_in_flight(peer):
     assert again and again[0].seq == 1001
 
 
-@pytest.mark.xfail(strict=True, reason="URG on window probes without urgent data")
 def test_probe_answer_with_new_ack(peer):
     """TB 6.1: a probe of one new byte may be acknowledged: the data goes on behind it."""
     stalled(peer)
@@ -190,7 +185,6 @@ def test_probe_answer_with_new_ack(peer):
     assert rest[0].seq == start and rest[-1].end == 5001
 
 
-@pytest.mark.xfail(strict=True, reason="URG on window probes without urgent data")
 def test_keepalive_does_not_disturb_probing(peer):
     """TB 10: while there is data to send the persist timer is in charge."""
     module = peer.bed.socket
