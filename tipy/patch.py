@@ -84,7 +84,7 @@ class _Patch:
         for name, _, new in differences:
             self._change(space, name, new)
         self._sweep(self.known, [(old, new) for _, old, new in differences])
-        _when_imported("ssl", self._change_ssl)
+        when_imported("ssl", self._change_ssl)
 
     def undo(self):
         """Put the old names back, also where modules imported meanwhile hold the new ones."""
@@ -92,7 +92,7 @@ class _Patch:
             _set(target, name, value)
         pairs = [(new, self.kernel.__dict__[name]) for name, _, new in self._differences()]
         self._sweep(set(sys.modules) - self.known, pairs)
-        _no_longer_awaited("ssl")
+        _no_longer_awaited("ssl", self._change_ssl)
         if "ssl" in sys.modules and "ssl" not in self.known:
             _rebase_ssl(self.kernel)
 
@@ -185,7 +185,7 @@ class _Finder:
         return spec
 
 
-def _when_imported(name, then):
+def when_imported(name, then):
     """Call then(module) now, if the module `name` is loaded, or once it is."""
     if name in sys.modules:
         then(sys.modules[name])
@@ -193,6 +193,6 @@ def _when_imported(name, then):
         sys.meta_path.insert(0, _Finder(name, then))
 
 
-def _no_longer_awaited(name):
+def _no_longer_awaited(name, then):
     sys.meta_path[:] = [finder for finder in sys.meta_path
-                        if not (isinstance(finder, _Finder) and finder.name == name)]
+                        if not (isinstance(finder, _Finder) and (finder.name, finder.then) == (name, then))]

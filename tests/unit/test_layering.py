@@ -23,12 +23,12 @@ FLOORS = (
     ("datagrams"),                             # what udp and raw have in common
     ("icmp udp raw tcp"),
     ("sockets"),
-    ("tls"),
+    ("tls resolver"),
     ("stack"),
     ("driver socket testing"),
     ("patch"),
     ("lab"),
-    ("demo"),
+    ("demo run"),
     ("__main__"),
 )
 # Floors whose modules may import each other, as long as there is no cycle.
@@ -39,16 +39,17 @@ UPWARD = {("tipy.stack", "tipy.driver"), ("tipy.stack", "tipy.socket")}
 # Who may import what of the operating system, of randomness and of time.
 EDGE = {
     "time": "clock link.wrapper lab.worker lab.network demo",
-    "threading": "clock gate signals link.pcap sockets.readiness tls driver patch demo.players testing",
-    "os": "errors settings netlink link lab sockets.readiness stack driver demo",
+    "threading": "clock gate signals link.pcap sockets.readiness tls driver patch demo.players "
+                 "run.tracebacks testing",
+    "os": "errors settings netlink link lab sockets.readiness stack driver demo run",
     "select": "lab.worker sockets.readiness driver",
     "random": "link.faults stack",
     "secrets": "stack",
     "ctypes": "link.ioctl lab.namespaces",
-    "signal": "signals lab",
+    "signal": "signals lab run.program",
     "socket": "demo.players",
     "_socket": "netlink link.packet lab.worker sockets.constants sockets.handle sockets.names "
-               "sockets.readiness socket",
+               "sockets.readiness socket run.kernel",
     "subprocess": "",
     "multiprocessing": "",
     "fcntl": "",
