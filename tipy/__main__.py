@@ -7,8 +7,9 @@ import sys
 
 COMMANDS = {
     "demo": "show the stack at work against the Linux kernel, in a private network",
+    "run": "run a program on tipy instead of the kernel's network, nothing changed in it",
 }
-NOT_YET = ("bench", "run", "ping", "capture")
+NOT_YET = ("bench", "ping", "capture")
 
 
 def main(argv=None):
@@ -26,7 +27,7 @@ def main(argv=None):
         print("tipy: " + complaint(name), file=sys.stderr)
         return 2
     try:
-        return demo(argv)
+        return {"demo": demo, "run": run}[name](argv)
     except KeyboardInterrupt:
         return 130
     except (OSError, ValueError) as error:
@@ -55,8 +56,14 @@ def complaint(name):
 
 def demo(argv):
     """python3 -m tipy demo"""
-    from tipy.demo import main as run
-    return run(argv)
+    from tipy.demo import main as start
+    return start(argv)
+
+
+def run(argv):
+    """python3 -m tipy run"""
+    from tipy.run import main as start
+    return start(argv)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,13 @@ class Settings:
     defragmentation_timeout: float = _setting(30.0, kinds.seconds(0.001))   # as Linux; RFC 1122: 60 to 120
     ephemeral_ports: tuple = _setting((32768, 60999), kinds.PORTS)
 
+    # names; None: as /etc/resolv.conf says, else glibc's 1, 5 s, 2
+    nameservers: tuple | None = _setting(None, kinds.ADDRESSES)
+    search: tuple | None = _setting(None, kinds.DOMAINS)
+    ndots: int | None = _setting(None, kinds.integer(0, 15, optional=True))
+    dns_timeout: float | None = _setting(None, kinds.seconds(0.001, 3600, optional=True))
+    dns_attempts: int | None = _setting(None, kinds.integer(1, 10, optional=True))
+
     # TCP: what is offered to the peer
     mss: int | None = _setting(None, kinds.integer(88, 65495, optional=True))  # a cap; None: the path's
     sack: bool = _setting(True, kinds.FLAG)
@@ -182,6 +189,17 @@ def _machine():
     except (OSError, ValueError):
         import platform
         return platform.node()
+
+
+def named_by_user():
+    """Which settings the user's files and environment name: {setting: "config.py", "TIPY_CONFIG" or
+    "environment"}, the stronger source. SetupError if they cannot be understood."""
+    path = os.environ.get(_CONFIG)
+    named = {}
+    for source, (label, given, read) in (("config.py" if path is None else _CONFIG, _from_file(path)),
+                                         ("environment", _from_environment(os.environ))):
+        named.update(dict.fromkeys(_resolve(label, given, SetupError, SetupError, read), source))
+    return named
 
 
 # -- names and values from somewhere -------------------------------------------------------------------------

@@ -8,7 +8,6 @@ import pytest
 import readme_blocks as readme
 import test_layering
 
-import tipy
 from tipy.errors import SetupError
 from tipy.settings import Settings
 from tipy.stack import Stack
