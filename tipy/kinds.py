@@ -74,9 +74,9 @@ def integer(low, high=2**31 - 1, optional=False):
     return Number("a whole number", int, low, high, optional)
 
 
-def seconds(low=0, high=2**31 - 1):
+def seconds(low=0, high=2**31 - 1, optional=False):
     """A time."""
-    return Number("a number of seconds", (int, float), low, high)
+    return Number("a number of seconds", (int, float), low, high, optional)
 
 
 def _check_name(value):
@@ -148,6 +148,35 @@ def _check_congestion_control(value):
     raise ValueError('the name of a congestion control is needed, like "cubic"')
 
 
+def _words(value, what):
+    """A tuple of str, from one or several; None stays None."""
+    if isinstance(value, str):
+        value = value.replace(",", " ").split()
+    if value is None or isinstance(value, (list, tuple)) and all(isinstance(word, str) for word in value):
+        return value if value is None else tuple(value)
+    raise ValueError(f"{what} are needed, or None")
+
+
+def _check_addresses(value):
+    words = _words(value, 'addresses like ["192.168.2.1"]')
+    for word in words or ():
+        ip = parse_ip(word)
+        if len(ip) != 4:
+            raise ValueError("IPv6 is not implemented yet")
+        if is_multicast(ip) or not any(ip) or ip[0] >= 240:
+            raise ValueError(f"{word} cannot be the address of a host")
+    return words
+
+
+def _check_domains(value):
+    words = _words(value, 'domains like ["example.org"]')
+    for word in words or ():
+        labels = word.removesuffix(".").split(".")
+        if len(word) > 253 or not word.isascii() or not all(0 < len(label) < 64 for label in labels):
+            raise ValueError(f"{word!r} is no domain name")
+    return words
+
+
 def _needs_text(value, example):
     if not isinstance(value, str):
         raise ValueError(f"text like {example} is needed")
@@ -160,4 +189,6 @@ GATEWAY = Text(_check_gateway)
 MAC = Text(_check_mac)
 PORTS = Text(_check_ports)
 CHANNELS = Text(_check_channels)
+ADDRESSES = Text(_check_addresses)
+DOMAINS = Text(_check_domains)
 CONGESTION_CONTROL = Text(_check_congestion_control)

@@ -35,7 +35,7 @@ class Space:
 
     def __init__(self, stack=None):
         self._stack = weakref.ref(stack) if stack is not None else None
-        self.names = Names()
+        self.names = Names(_Resolvers(self))
         self.default_timeout = None
 
     def stack(self):
@@ -44,6 +44,21 @@ class Space:
             return self._stack()
         from tipy.stack import default_stack
         return default_stack()
+
+
+class _Resolvers:
+    """Asks the resolver of the stack that a namespace belongs to at that moment."""
+
+    def __init__(self, space):
+        self._space = space
+
+    def addresses(self, name):
+        """See Resolver."""
+        return self._space.stack().resolver.addresses(name)
+
+    def name(self, ip):
+        """See Resolver."""
+        return self._space.stack().resolver.name(ip)
 
 
 @functools.cache

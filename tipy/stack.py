@@ -84,7 +84,7 @@ class Stack:
         self.link = link if link is not None else self._make_link()
         self._up = False                       # started, and not stopped since
         self._driver = None
-        self._module = None
+        self._module = self._resolver = None
         self._build()
 
     def _make_link(self):
@@ -257,6 +257,14 @@ class Stack:
             from tipy.socket import make_module
             self._module = make_module(self)
         return self._module
+
+    @property
+    def resolver(self):
+        """Names and addresses from the Domain Name System: `addresses(name)`, `name(ip)`, `cache`."""
+        if self._resolver is None:
+            from tipy.resolver import Resolver
+            self._resolver = Resolver(self)
+        return self._resolver
 
     # -- what the link calls ----------------------------------------------------------------------
 

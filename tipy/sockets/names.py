@@ -17,7 +17,10 @@ HOSTS = "/etc/hosts"
 _TEXT = {"EAI_BADFLAGS": "Bad value for ai_flags", "EAI_NONAME": "Name or service not known",
          "EAI_AGAIN": "Temporary failure in name resolution", "EAI_FAMILY": "ai_family not supported",
          "EAI_SOCKTYPE": "ai_socktype not supported", "EAI_SERVICE": "Servname not supported for ai_socktype",
-         "EAI_ADDRFAMILY": "Address family for hostname not supported"}
+         "EAI_ADDRFAMILY": "Address family for hostname not supported",
+         "EAI_NODATA": "No address associated with hostname",
+         "EAI_FAIL": "Non-recoverable failure in name resolution"}
+_HOST_TEXT = {"HOST_NOT_FOUND": (1, "Unknown host"), "TRY_AGAIN": (2, "Host name lookup failure")}
 _KINDS = ((SOCK_STREAM, 6, "tcp"), (SOCK_DGRAM, 17, "udp"), (SOCK_RAW, 0, None))
 _FLAGS = 0x1FF                             # glibc's AI_IDN and friends included
 for _name in ("AI_ALL", "AI_ADDRCONFIG", "AI_V4MAPPED", "AI_NUMERICSERV"):
@@ -29,6 +32,11 @@ _NUMERICSERV = getattr(_socket, "AI_NUMERICSERV", 0)
 def gai_error(name):
     """gaierror of EAI_NONAME, EAI_AGAIN ... by name, with the C library's words."""
     return gaierror(getattr(_socket, name, -2), _TEXT[name])
+
+
+def host_error(name):
+    """herror of HOST_NOT_FOUND or TRY_AGAIN."""
+    return herror(*_HOST_TEXT[name])
 
 
 def parse_numeric(text):
@@ -122,7 +130,7 @@ class Names:
         if found is None and self.resolver is not None:
             found = self.resolver.name(ip)
         if found is None:
-            raise herror(1, "Unknown host")
+            raise host_error("HOST_NOT_FOUND")
         return found
 
     # -- the stdlib's functions -------------------------------------------------------------------
@@ -178,7 +186,7 @@ class Names:
         """gethostbyaddr(host) -> (name, aliaslist, addresslist)"""
         host = hostname(host)
         if ":" in host and _is_ipv6(host):
-            raise herror(1, "Unknown host")
+            raise host_error("HOST_NOT_FOUND")
         ip = self.resolve(host)
         name, aliases = self.reverse(ip)
         return name, list(aliases), [format_ip(ip)]
@@ -200,13 +208,14 @@ class Names:
         return self._host_text(ip, flags), _service_text(port & 0xFFFF, flags)
 
     def _host_text(self, ip, flags):
+        again = False
         if not flags & _socket.NI_NUMERICHOST:
             try:
                 return self.reverse(ip)[0]
-            except OSError:
-                pass
+            except OSError as error:
+                again = error.args != _HOST_TEXT["HOST_NOT_FOUND"]
         if flags & _socket.NI_NAMEREQD:
-            raise gai_error("EAI_NONAME")
+            raise gai_error("EAI_AGAIN" if again else "EAI_NONAME")
         return format_ip(ip)
 
 
