@@ -26,35 +26,30 @@ def ping(contest):
 
 def connect(contest):
     """Connections opened and closed per second: as server, as client, and again after 20,000 of them."""
-    count, many = (300, 2000) if contest.quick else (1000, 20_000)
     with contest.beside_kernel(programs.accept_and_close) as servers:
-        figures = _in_turns(contest, servers, programs.connect_and_close, count)
-        yield from lines("accept + close as server", figures, "/s", goals={STACK: Goal(low=0.12)})
-        contest.ask(servers.all[STACK], programs.connect_and_close, many)
-        later = contest.turns({
-            STACK: lambda: contest.ask(servers.all[STACK], programs.connect_and_close, count)})
-        yield _flat(f"the same after {many} connections", later[STACK], figures[STACK])
-    yield from _as_client(contest, count, many)
-
-
-def _as_client(contest, count, many):
-    """The program at the stack (or the kernel's peer) opens connections to the kernel in "client"."""
+        yield from _connections(contest, servers, "accept + close as server", programs.connect_and_close)
     acceptor = contest.net.client.start(programs.run_acceptor)
     acceptor.next()
     with acceptor, contest.beside_kernel(programs.tcp_server) as servers:
-        figures = _in_turns(contest, servers, clients.have_it_connect, count)
-        yield from lines("connect + close as client", figures, "/s", goals={STACK: Goal(low=0.12)})
-        server = servers.all[STACK]
-        contest.ask(server, clients.have_it_connect, many)
-        later = contest.turns({STACK: lambda: contest.ask(server, clients.have_it_connect, count)})
-        yield _flat(f"the same after {many} connections", later[STACK], figures[STACK])
+        yield from _connections(contest, servers, "connect + close as client", clients.have_it_connect)
+
+
+def _connections(contest, servers, title, program):
+    """Connections per second, then what many of them did to the CPU time that one takes."""
+    count, many = (300, 2000) if contest.quick else (1000, 20_000)
+    server = servers.all[STACK]
+    before = server.usage()[0]
+    figures = _in_turns(contest, servers, program, count)
+    first = server.usage()[0] - before
+    yield from lines(title, figures, "/s", goals={STACK: Goal(low=0.12)})
+    contest.ask(server, program, many)
+    before = server.usage()[0]
+    later = contest.turns({STACK: lambda: contest.ask(server, program, count)})[STACK]
+    spent = server.usage()[0] - before
+    yield Line(f"  after {many} connections: CPU per connection", spent / contest.repetitions / count * 1e6,
+               "us", spent / first, "before", Goal(high=1.1), tuple(later))
 
 
 def _in_turns(contest, servers, program, *args):
     return contest.turns({name: lambda server=server: contest.ask(server, program, *args)
                           for name, server in servers.all.items()})
-
-
-def _flat(title, later, before):
-    value = median(later)
-    return Line(title, value, "/s", value / median(before), "before", Goal(low=0.9), tuple(later))
