@@ -145,22 +145,27 @@ def test_no_ack_twice(peer):
 
 
 def test_quickack_on(peer):
-    """TCP_QUICKACK 1: at once."""
-    sock = slow(peer)
+    """TCP_QUICKACK 1 after 0: the quick ACKs of the beginning go on."""
+    sock = peer.established()
     module = peer.bed.socket
+    sock.setsockopt(module.IPPROTO_TCP, module.TCP_QUICKACK, 0)
+    peer.send_data(10)
+    peer.expect(".", 1, 11, after=DELAY)
     sock.setsockopt(module.IPPROTO_TCP, module.TCP_QUICKACK, 1)
     peer.send_data(10)
-    peer.expect(".", 1, 40011)
+    peer.expect(".", 1, 21)
 
 
 def test_quickack_on_sends_a_delayed_ack(peer):
-    """TCP_QUICKACK 1 with an ACK pending: it goes out now, as Linux."""
-    sock = slow(peer)
+    """TCP_QUICKACK 1 with an ACK pending for data that was read: it goes out now, as Linux."""
+    sock = peer.established()
     module = peer.bed.socket
+    sock.setsockopt(module.IPPROTO_TCP, module.TCP_QUICKACK, 0)
     peer.send_data(10)
+    sock.recv(10)
     peer.expect_nothing()
     sock.setsockopt(module.IPPROTO_TCP, module.TCP_QUICKACK, 1)
-    peer.expect(".", 1, 40011)
+    peer.expect(".", 1, 11)
 
 
 def test_quickack_off(peer):

@@ -54,7 +54,7 @@ def test_retransmitted_fin_is_acknowledged(peer):
     """TB 12."""
     sock = peer.close_wait()
     peer.send("F.", 1, ack=1)
-    peer.expect(".", 1, 2)
+    peer.expect(".", 1, 2, sack=[(1, 2)])
     assert sock.tcp_info()["tcpi_state"] == 8
 
 

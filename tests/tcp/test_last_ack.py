@@ -28,7 +28,7 @@ def test_retransmitted_fin_is_acknowledged(peer):
     """TB 12."""
     sock = peer.last_ack()
     peer.send("F.", 1, ack=1)
-    peer.expect(".", 2, 2)
+    peer.expect(".", 2, 2, sack=[(1, 2)])
     assert sock.tcp_info()["tcpi_state"] == 9
 
 

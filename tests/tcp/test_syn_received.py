@@ -161,12 +161,21 @@ def test_segment_outside_the_window_is_acknowledged(peer):
     assert accepted(peer, listener) is None
 
 
-def test_syn_with_another_number_is_not_the_same_connection(peer):
-    """RFC 5961 4: a SYN in SYN-RECEIVED outside what the first said: challenged; the request survives."""
+def test_syn_inside_the_window_ends_the_request(peer):
+    """RFC 9293 3.10.7.4 fourth check: back to LISTEN; Linux says so with a RST."""
     listener = peer.syn_received()
     peer.syn(seq=5000)
-    peer.take()
-    peer.next = 1
+    assert "R" in peer.take()[-1].flags
+    peer.send(".", 1, ack=1)
+    peer.expect("R", 1)
+    assert accepted(peer, listener) is None
+
+
+def test_syn_outside_the_window_is_acknowledged(peer):
+    """RFC 9293 3.10.7.4 first check: the request survives."""
+    listener = peer.syn_received()
+    peer.syn(seq=-5000)
+    peer.expect(".", 1, 1)
     peer.send(".", 1, ack=1)
     assert accepted(peer, listener) is not None
 
@@ -238,12 +247,15 @@ def test_defer_accept_ends_with_the_timeout(peer):
     assert accepted(peer, listener) is not None
 
 
-def test_icmp_does_not_kill_the_request(peer):
-    """RFC 9293 SHLD-25 spirit: an ICMP unreachable about the SYN-ACK is no reason to believe it."""
+@pytest.mark.parametrize("code,survives", [(0, False), (1, False), (2, True), (3, True), (5, True), (13, True)])
+def test_icmp_about_the_syn_ack(peer, code, survives):
+    """As Linux: net and host unreachable take the request away without a word (the peer will ask again);
+    others do not."""
     listener = peer.syn_received()
-    peer.icmp(3, 1, seq=0)
+    peer.icmp(3, code, seq=0)
+    peer.expect_nothing()
     peer.send(".")
-    assert accepted(peer, listener) is not None
+    assert (accepted(peer, listener) is not None) == survives
 
 
 def test_accept_queue_reports_readable_by_select(peer):
