@@ -221,6 +221,8 @@ class Connection(Tcb):
         linger = self.options.linger
         if self.state is State.SYN_SENT:
             self.tcp.forget(self)
+        elif self.state is State.TIME_WAIT:
+            pass                                       # nobody's any more: it ends by itself
         elif self.unread or linger is not None and linger <= 0:
             self.abort()
         elif self.state is State.CLOSED:
@@ -254,6 +256,8 @@ class Connection(Tcb):
             self.rcv.clamp(options.window_clamp)
         if self.state is State.CLOSED:
             return
+        if options.quickack or options.quickack is not self.quickack:
+            self._quick_ack(options.quickack)
         if options.congestion and options.congestion != self.cc.name:
             chosen = congestion.find(options.congestion)
             self.cc.release()
@@ -262,6 +266,11 @@ class Connection(Tcb):
             self.update_mss()
             if options.keepalive:
                 self.arm_life(keepalive_times(self)[0])
-            if self.ack_due and options.quickack:
-                self.ack_now = True
             output(self, nagle=not options.nodelay)    # TCP_NODELAY pushes out even what a cork holds
+
+    def _quick_ack(self, on):
+        """TCP_QUICKACK was set: how to go on from here. What follows may change that again (tcp(7))."""
+        self.quickack = on
+        self.interactive = not on
+        if on and self.ack_due and not self.unread:
+            self.ack_now = True

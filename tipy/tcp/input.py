@@ -1,7 +1,7 @@
 """segment_arrives: RFC 9293 section 3.10.7, in its order.
 
-CLOSED and LISTEN belong to no connection: layer.py and listen.py. SYN-SENT (3.10.7.3) has a function of its own. In
-all other states every segment passes the same numbered checks (3.10.7.4), each a small function that says whether to
+CLOSED and LISTEN belong to no connection: layer.py and listen.py. SYN-SENT (3.10.7.3) and TIME-WAIT (time_wait.py) have
+functions of their own. In all other states every segment passes the same numbered checks (3.10.7.4), each a small function that says whether to
 go on:
 
     0  PAWS (RFC 7323 section 5)       4  the SYN bit
@@ -14,14 +14,15 @@ Then `output` sends what has become due. Left out of the RFC: precedence and sec
 
 import errno
 
-from tipy.tcp import ack, text, urgent
-from tipy.tcp.challenge import challenge
-from tipy.tcp.output import output, send_ack, send_syn
-from tipy.tcp.seq import MASK
-from tipy.tcp.states import CAN_RECEIVE, CAN_SEND, PEER_FINISHED, State
+from tipy.tcp import ack, text, time_wait, urgent
+from tipy.tcp.challenge import allowed, challenge
+from tipy.tcp.output import handshake_timeout, output, send_ack, send_syn
+from tipy.tcp.seq import MASK, unwrap
+from tipy.tcp.states import CAN_RECEIVE, CAN_SEND, State
 from tipy.wire.tcp import ACK, CWR, ECE, FIN, NO_OPTIONS, PSH, RST, SYN, URG
 
 PAWS_FORGET = 24 * 86400.0     # a timestamp this old says nothing any more (RFC 7323 section 5.5)
+PAWS_WINDOW = 1                # ticks by which a timestamp may run backwards, as on Linux
 _AFTER_FIN = frozenset({State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING})
 
 
@@ -35,6 +36,9 @@ def segment_arrives(tcb, seg):
         syn_sent(tcb, seg)
         return
     seg.unwrap(tcb.rcv_nxt, tcb.snd_una)
+    if tcb.state is State.TIME_WAIT:
+        time_wait.segment_arrives(tcb, seg)
+        return
     for check in CHECKS:
         if not check(tcb, seg):
             break
@@ -131,7 +135,7 @@ def syn_sent(tcb, seg):
 def negotiate(tcb, seg):
     """Take over what the peer's SYN offers: an option counts if both sides have sent it."""
     options, settings = seg.options, tcb.tcp.settings
-    tcb.peer_mss = max(options.mss or 536, 64)
+    tcb.peer_mss = max(options.mss or 536, 48)
     tcb.sack_ok = tcb.sack_ok and options.sack_permitted
     if tcb.ts_ok and options.timestamp is not None:
         tcb.ts_recent = options.timestamp[0]
@@ -198,7 +202,7 @@ def paws_step(tcb, seg):
             return True
         tcb.tcp.counters["tcp.drop_no_timestamp"] += 1
         return False
-    if (stamp[0] - tcb.ts_recent) & MASK < 0x80000000:
+    if unwrap(tcb.ts_recent, stamp[0]) - stamp[0] <= PAWS_WINDOW:
         return True
     if tcb.now() - tcb.ts_recent_age > PAWS_FORGET or seg.flags & RST:
         return True
@@ -217,9 +221,12 @@ def sequence_step(tcb, seg):
     seq, end = seg.seq, seg.end - (seg.flags & FIN)    # a bare FIN needs no window
     if seq == nxt and end <= edge:
         return True
+    if tcb.listener is not None and _ack_is_wrong(tcb, seg):
+        tcb.tcp.reset_for(tcb.path, tcb.local, tcb.remote, seg)
+        return False
     if seg.flags & RST and seq >= edge and seq != nxt:
         return False                                   # RFC 5961: outside the window, however slightly
-    if end >= tcb.last_ack_sent and seq <= edge:
+    if seg.end >= tcb.last_ack_sent and seq <= edge:
         if end <= edge or tcb.receiveq is None or not tcb.receiveq.length:
             return True
     tcb.tcp.counters["tcp.drop_sequence"] += 1
@@ -228,31 +235,32 @@ def sequence_step(tcb, seg):
             _reset(tcb)
         return False
     if seg.flags & SYN:
-        if not (tcb.state is State.TIME_WAIT and tcb.tcp.reopen_time_wait(tcb, seg)):
-            challenge(tcb)
+        challenge(tcb)
         return False
     _out_of_window(tcb, seg)
     return False
 
 
+def _ack_is_wrong(tcb, seg):
+    """In SYN-RECEIVED: an ACK of something we have not sent. As on Linux this counts before the sequence number."""
+    return (tcb.state is State.SYN_RECEIVED and seg.flags & (ACK | RST) == ACK
+            and not tcb.iss < seg.ack <= tcb.snd_nxt)
+
+
 def _out_of_window(tcb, seg):
     """Answer with an ACK; a DSACK says which bytes came again (RFC 2883)."""
+    if seg.end == seg.seq:                             # no text: mind the rate, or two ends might echo for ever
+        tcb.ack_now = allowed(tcb) or tcb.ack_now
+        return
     tcb.ack_now = True
-    if tcb.state is State.TIME_WAIT:
-        if seg.flags & FIN:                            # the peer has not seen our last ACK
-            tcb.arm_life(tcb.tcp.settings.time_wait)
-    elif seg.text and tcb.sack_ok and seg.seq < tcb.rcv_nxt and tcb.tcp.settings.dsack and tcb.dsack is None:
-        tcb.dsack = seg.seq, min(seg.seq + len(seg.text), tcb.rcv_nxt)
+    if seg.seq < tcb.rcv_nxt and tcb.state is not State.SYN_RECEIVED:
+        text.came_again(tcb, seg.seq, min(seg.end, tcb.rcv_nxt))
 
 
 def rst_step(tcb, seg):
     """Second check (RFC 5961 section 3): only a RST at exactly RCV.NXT resets."""
     if not seg.flags & RST:
         return True
-    if tcb.state is State.TIME_WAIT:
-        if seg.seq == tcb.rcv_nxt and not tcb.tcp.settings.rfc1337:
-            tcb.tcp.forget(tcb)
-        return False
     if seg.seq == tcb.rcv_nxt or tcb.state in _AFTER_FIN and seg.seq == tcb.rcv_nxt - 1:
         _reset(tcb)
     elif tcb.sack_blocks and seg.seq == max(right for _, right in tcb.sack_blocks):
@@ -268,23 +276,36 @@ def _reset(tcb):
     if tcb.state is State.SYN_RECEIVED and tcb.listener is not None:
         tcb.tcp.forget(tcb)                            # a passive open goes back to LISTEN, silently
     else:
-        tcb.tcp.fail(tcb, {State.CLOSE_WAIT: errno.EPIPE,
-                           State.SYN_RECEIVED: errno.ECONNREFUSED}.get(tcb.state, errno.ECONNRESET))
+        tcb.tcp.fail(tcb, errno.EPIPE if tcb.state is State.CLOSE_WAIT else errno.ECONNRESET)
 
 
 def syn_step(tcb, seg):
     """Fourth check (RFC 5961 section 4): a SYN on a live connection is challenged, wherever it lies."""
     if not seg.flags & SYN:
         return True
-    if tcb.state is State.TIME_WAIT and tcb.tcp.reopen_time_wait(tcb, seg):
-        return False
-    if tcb.state is State.SYN_RECEIVED and seg.seq == tcb.irs:
-        if seg.flags & ACK:
-            return True                                # the other half of a simultaneous open
-        send_syn(tcb)                                  # the peer's SYN again: our SYN,ACK was lost, or is late
-        tcb.ack_now = False
-        return False
+    if tcb.state is State.SYN_RECEIVED:
+        return _syn_in_syn_received(tcb, seg)
     challenge(tcb)
+    return False
+
+
+def _syn_in_syn_received(tcb, seg):
+    """A SYN before the handshake is done. True: go on with the segment."""
+    again, flags = seg.seq == tcb.irs, seg.flags
+    if tcb.listener is None:                           # simultaneous open: the peer's half of it
+        if again and flags & ACK and seg.end == seg.seq + 1 and seg.ack == tcb.snd_nxt:
+            return True
+        challenge(tcb)
+    elif again and not flags & ACK:                    # our SYN,ACK was lost, or is late
+        if allowed(tcb):
+            send_syn(tcb)
+            tcb.arm("syn", handshake_timeout(tcb))
+        tcb.ack_now = False
+    elif again:
+        challenge(tcb)
+    else:                                              # another connection: this one goes back to LISTEN
+        tcb.tcp.reset_for(tcb.path, tcb.local, tcb.remote, seg)
+        tcb.tcp.forget(tcb)
     return False
 
 
@@ -305,7 +326,7 @@ def ack_step(tcb, seg):
         return False
     if tcb.snd_una > before:
         _after_ack(tcb)
-    return tcb.state is not State.CLOSED
+    return tcb.state is not State.CLOSED and tcb.state is not State.TIME_WAIT
 
 
 def _complete_handshake(tcb, seg):
@@ -334,7 +355,7 @@ def _update_timestamp(tcb, seg):
         if seg.ack > tcb.snd_nxt or seg.ack < tcb.snd_una - tcb.max_window:
             return
         value = seg.options.timestamp[0]
-        if (value - tcb.ts_recent) & MASK < 0x80000000:
+        if unwrap(tcb.ts_recent, value) <= value:
             tcb.ts_recent = value
             tcb.ts_recent_age = tcb.now()
 
@@ -370,27 +391,32 @@ def urg_step(tcb, seg):
 
 def text_step(tcb, seg):
     """Seventh: the text, in the states in which the peer may still send."""
+    new = seg.seq + len(seg.text) > tcb.rcv_nxt        # text never seen before
     if tcb.state in CAN_RECEIVE:
-        if (tcb.orphan or tcb.rcv_shut) and tcb.state is not State.ESTABLISHED \
-                and seg.text and seg.seq + len(seg.text) > tcb.rcv_nxt:
-            tcb.tcp.abort(tcb)                         # nobody will ever read this (RFC 2525 section 2.17)
-            return False
+        if new and (tcb.orphan or tcb.rcv_shut) and tcb.state is not State.ESTABLISHED:
+            return _refuse(tcb, seg)                   # nobody will ever read this (RFC 2525 section 2.17)
+        text.note_fin(tcb, seg)
         if text.receive(tcb, seg):
             if tcb.waiters or tcb.readiness is not None:
                 tcb.tcp.gate.notify(tcb)
-        text.note_fin(tcb, seg)
-    elif seg.end > seg.seq and tcb.state in PEER_FINISHED:
-        tcb.ack_now = True                             # most likely the FIN again
-        if tcb.state is State.TIME_WAIT:
-            tcb.arm_life(tcb.tcp.settings.time_wait)
+    elif seg.seq < tcb.rcv_nxt:
+        if new:
+            return _refuse(tcb, seg)                   # text where the peer's FIN was
+        if seg.end > seg.seq:
+            text.came_again(tcb, seg.seq, seg.end)     # most likely the FIN again
     return True
+
+
+def _refuse(tcb, seg):
+    """Text that has no place to go: the connection is reset."""
+    tcb.tcp.reset_for(tcb.path, tcb.local, tcb.remote, seg)
+    tcb.tcp.fail(tcb, errno.EPIPE if tcb.state is State.CLOSE_WAIT else errno.ECONNRESET)
+    return False
 
 
 def fin_step(tcb, seg):
     """Eighth: the FIN, once everything before it has arrived."""
     if not text.fin_reached(tcb) or tcb.state not in CAN_RECEIVE:
-        if seg.flags & FIN:
-            tcb.ack_now = True
         return True
     tcb.rcv_nxt += 1
     tcb.eof = tcb.ack_now = True

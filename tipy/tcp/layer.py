@@ -21,11 +21,14 @@ from tipy.tcp.input import negotiate, segment_arrives
 from tipy.tcp.isn import SequenceNumbers
 from tipy.tcp.listen import Listener, offered_ecn
 from tipy.tcp.options import Options
-from tipy.tcp.output import output, send_reset, send_syn
+from tipy.tcp.output import has_unsent, output, send_reset, send_syn
 from tipy.tcp.segment import Segment
 from tipy.tcp.seq import MASK, unwrap
 from tipy.tcp.states import State
 from tipy.tcp.transmit import PROTOCOL, send_bare
+from tipy.tcp.window import ReceiveWindow
+from tipy.wire.icmp import (DESTINATION_UNREACHABLE, HOST_UNREACHABLE, NET_UNREACHABLE, REASSEMBLY_TIME_EXCEEDED,
+                            TIME_EXCEEDED)
 from tipy.wire.tcp import (ACK, HEADER_LENGTH, NO_OPTIONS, QUOTED, RST, STRUCT, SYN, TcpOptions, flags_text,
                            pack_options, parse_options)
 
@@ -33,9 +36,10 @@ _log = channel("tcp.segments")
 
 _STATELESS = Options()
 _ISS_STEP = 65537              # a connection that follows a TIME-WAIT starts so far above it, as Linux
-_SENDS_RESET = frozenset({State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSE_WAIT,
-                          State.CLOSING, State.LAST_ACK})
-_SYNCHRONIZED = frozenset(State) - {State.SYN_SENT, State.SYN_RECEIVED, State.CLOSED, State.LISTEN}
+_SENDS_RESET = frozenset({State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2,
+                          State.CLOSE_WAIT})
+_SENDS_RESET_IF_UNSENT = frozenset({State.CLOSING, State.LAST_ACK})
+_NO_WAY_BACK = frozenset({NET_UNREACHABLE, HOST_UNREACHABLE})
 
 
 class Tcp:
@@ -114,16 +118,18 @@ class Tcp:
         if tcb is None:
             return
         seq = unwrap(seq, tcb.snd_una)
+        if (error.type, error.code) == (TIME_EXCEEDED, REASSEMBLY_TIME_EXCEEDED):
+            return                                     # a fragment was lost: TCP will notice, and send it again
         if not tcb.snd_una <= seq < max(tcb.snd_nxt, tcb.snd_una + 1):
             self.counters["tcp.drop_icmp_sequence"] += 1
             return
         if error.errno == errno.EMSGSIZE and error.mtu:
             self._packet_too_big(tcb, error.mtu)
-        elif tcb.state in (State.SYN_SENT, State.SYN_RECEIVED) and (error.hard or tcb.state is State.SYN_SENT):
+        elif tcb.state in (State.SYN_SENT, State.SYN_RECEIVED):
             if tcb.listener is None:
                 self.fail(tcb, error.errno)
-            elif error.hard:
-                self.forget(tcb)
+            elif error.type != DESTINATION_UNREACHABLE or error.code in _NO_WAY_BACK:
+                self.forget(tcb)                       # as Linux: our SYN,ACK does not find its way; the peer may try again
         else:
             tcb.soft_error = error.errno               # it may pass; reported if the connection times out
 
@@ -164,9 +170,10 @@ class Tcp:
             path = self.ipv4.path(remote[0], local[0])
         except OSError:
             return
-        mss = path.interface.mtu - path.header_length - HEADER_LENGTH
-        send_bare(self, path, local, remote, iss, (seg.seq + 1) & MASK, SYN | ACK, min(self.settings.rcvbuf // 2, 65535),
-                  options, pack_options(TcpOptions(mss=min(mss, 65535)), True))
+        mss = min(path.interface.mtu - path.header_length - HEADER_LENGTH, 65535)
+        window = ReceiveWindow(self.settings, options, mss).initial(0)
+        send_bare(self, path, local, remote, iss, (seg.seq + 1) & MASK, SYN | ACK, window, options,
+                  pack_options(TcpOptions(mss=mss), True))
 
     # -- opening ----------------------------------------------------------------------------------
 
@@ -314,7 +321,7 @@ class Tcp:
 
     def abort(self, tcb, error=0):
         """End a connection with a RST, `error` for the user."""
-        if tcb.state in _SENDS_RESET:
+        if tcb.state in _SENDS_RESET or tcb.state in _SENDS_RESET_IF_UNSENT and has_unsent(tcb):
             self.counters["tcp.resets_out"] += 1
             send_reset(tcb)
         if error:

@@ -57,7 +57,10 @@ class Listener:
             return
         self.closed = True
         self.tcp.stop_listening(self)
-        for tcb in [*self.children.values(), *self._ready]:
+        for tcb in list(self.children.values()):       # handshakes under way are forgotten in silence, as on Linux
+            tcb.listener = None
+            self.tcp.forget(tcb)
+        for tcb in list(self._ready):
             tcb.listener = None
             self.tcp.abort(tcb)
         self.children.clear()

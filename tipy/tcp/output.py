@@ -261,6 +261,12 @@ def send_reset(tcb):
     transmit(tcb, tcb.snd_nxt, RST | ACK if tcb.state is not State.SYN_SENT else RST, [], 0, 0)
 
 
+def handshake_timeout(tcb):
+    """Seconds to wait for an answer to a SYN or SYN,ACK: 1, 2, 4 ..."""
+    settings = tcb.tcp.settings
+    return min(settings.rto_initial * (1 << tcb.retries), settings.rto_max)
+
+
 def send_syn(tcb):
     """Send our SYN (SYN-SENT) or SYN,ACK (SYN-RECEIVED), first or again: same ISN, same options."""
     settings = tcb.tcp.settings

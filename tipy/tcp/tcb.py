@@ -35,7 +35,7 @@ class Tcb:
         # options negotiated
         "sack_ok", "wscale_ok", "ts_ok", "ts_offset", "ts_recent", "ts_recent_age", "ecn_ok", "ecn_echo", "ecn_cwr",
         # acknowledging
-        "ack_now", "ack_due", "last_ack_sent", "quick_acks", "interactive", "last_received", "last_sent", "rcv_mss",
+        "ack_now", "ack_due", "last_ack_sent", "quick_acks", "quickack", "interactive", "last_received", "last_sent", "rcv_mss",
         "full_segments",
         # timers: one for retransmission, TLP, RACK and persist (`pending` says which), one for delayed ACKs,
         # one for the connection's life (handshake, keepalive, FIN-WAIT-2, TIME-WAIT)
@@ -78,6 +78,7 @@ class Tcb:
         self.ack_now = self.ack_due = self.interactive = False
         self.last_ack_sent = 0
         self.quick_acks = None                 # None until the first data arrives
+        self.quickack = None                   # TCP_QUICKACK as last heeded
         self.last_received = self.last_sent = self.last_heard = now
         self.rcv_mss = 536
         self.full_segments = 0
@@ -181,7 +182,7 @@ class Tcb:
         cap = self.options.maxseg or self.tcp.settings.mss
         if cap:
             mss = min(mss, cap)
-        mss = max(mss, 64 if self.ts_ok else 48) - self.option_bytes
+        mss = max(mss, 48) - self.option_bytes
         if self.options.ip_options:
             mss -= (len(self.options.ip_options) + 3) & ~3
         if self.max_window:

@@ -24,11 +24,17 @@ def receive(tcb, seg):
             tcb.ecn_echo = False
         if seg.tos & _ECN_CE == _ECN_CE:
             tcb.ecn_echo = tcb.ack_now = True
+    nxt = tcb.rcv_nxt
+    if seg.end <= nxt:                                 # all of it is old: say so
+        if seg.end > seq:
+            came_again(tcb, seq, seg.end)
+        return False
     if not text:
+        if seg.flags & FIN and seq > nxt:
+            _early_fin(tcb, seq)
         return False
     tcb.data_segs_in += seg.wire_count
-    nxt = tcb.rcv_nxt
-    if end <= nxt:                                     # all of it is old: say so
+    if end <= nxt:                                     # old text, a new FIN
         _duplicate(tcb, seq, end)
         return False
     if seq < nxt:
@@ -60,6 +66,9 @@ def _in_order(tcb, seg, text):
     tcb.bytes_received += len(text)
     early = tcb.early
     if early is not None and early.ranges:
+        first = early.ranges[0]
+        if first[0] < nxt:                             # what had come early has come again
+            _duplicate(tcb, first[0], min(first[1], nxt))
         before = nxt
         for view in early.pop_ready(nxt):
             queue.append(view)
@@ -79,26 +88,36 @@ def _in_order(tcb, seg, text):
 def _schedule_ack(tcb, seg, now):
     """Data arrived in order: now, or a little later?"""
     if tcb.quick_acks is None:
-        tcb.quick_acks = max(min(tcb.rcv.wnd // (2 * tcb.rcv_mss), _MAX_QUICK), 2)
+        tcb.quick_acks = _quick(tcb)
     elif now - tcb.last_received > tcb.rtt.rto:        # after a silence the sender is in slow start again
         tcb.quick_acks = _MAX_QUICK
         tcb.interactive = False
-    quick = tcb.options.quickack
     if seg.wire_mss >= tcb.rcv_mss:
         tcb.full_segments += seg.wire_count
     elif tcb.rcv_nxt - tcb.last_ack_sent > tcb.rcv_mss:
         tcb.full_segments += 2
-    if (tcb.full_segments >= 2 or tcb.ack_now or quick
-            or quick is None and tcb.quick_acks and not tcb.interactive):
+    if tcb.full_segments >= 2 or tcb.ack_now or tcb.quick_acks and not tcb.interactive:
         tcb.ack_now = True
     else:
         tcb.ack_due = True
         tcb.arm_delayed_ack()
 
 
-def _duplicate(tcb, left, right):
-    """Bytes that were here already."""
+def came_again(tcb, left, right):
+    """A segment of nothing new: the peer must learn at once what we have, and will for a while need quick ACKs."""
     tcb.ack_now = True
+    if tcb.quick_acks is not None:
+        tcb.quick_acks = max(tcb.quick_acks, _quick(tcb))
+        tcb.interactive = False
+    _duplicate(tcb, left, right)
+
+
+def _quick(tcb):
+    return max(min(tcb.rcv.wnd // (2 * tcb.rcv_mss), _MAX_QUICK), 2)
+
+
+def _duplicate(tcb, left, right):
+    """Bytes that were here already: the next ACK says which."""
     if tcb.sack_ok and tcb.tcp.settings.dsack:
         if tcb.dsack is not None and left <= tcb.dsack[1] and right >= tcb.dsack[0]:
             tcb.dsack = min(left, tcb.dsack[0]), max(right, tcb.dsack[1])
@@ -120,14 +139,36 @@ def _keep_early(tcb, seq, text):
         return
     if duplicate is not None:
         _duplicate(tcb, *duplicate)
-    blocks = [(left, right)]                           # the newest first, without those it has swallowed
-    blocks += [b for b in tcb.sack_blocks or () if b[1] < left or b[0] > right]
+    _report(tcb, left, right)
+
+
+def _report(tcb, left, right):
+    """left..right has come early: the newest block, first, and joined with those it touches."""
+    if right == tcb.fin_at:
+        right += 1                                     # the FIN has a sequence number as well
+    blocks = []
+    for block in tcb.sack_blocks or ():
+        if block[1] < left or block[0] > right:
+            blocks.append(block)
+        else:
+            left, right = min(left, block[0]), max(right, block[1])
+    blocks.insert(0, (left, right))
     tcb.sack_blocks = blocks[:_MAX_BLOCKS]
+
+
+def _early_fin(tcb, seq):
+    """A FIN without text ahead of a gap."""
+    tcb.ack_now = True
+    if not tcb.sack_ok or seq != tcb.fin_at:
+        return
+    if any(left <= seq < right for left, right in tcb.sack_blocks or ()):
+        _duplicate(tcb, seq, seq + 1)
+    _report(tcb, seq, seq)
 
 
 def note_fin(tcb, seg):
     """The segment carries a FIN: where the stream ends. It counts once everything before it has arrived."""
-    if seg.flags & FIN and tcb.fin_at is None:
+    if seg.flags & FIN and tcb.fin_at is None and seg.end > tcb.rcv_nxt:
         tcb.fin_at = seg.end - 1
 
 

@@ -9,7 +9,7 @@ from bisect import insort
 
 from tipy.tcp import alarm, recovery
 from tipy.tcp.loss import loss_state
-from tipy.tcp.output import has_unsent, output, retransmit, segment_size, send_probe, send_segment, send_syn
+from tipy.tcp.output import handshake_timeout, has_unsent, output, retransmit, segment_size, send_probe, send_segment, send_syn
 from tipy.tcp.records import split
 from tipy.tcp.states import State
 
@@ -41,7 +41,7 @@ def _handshake(tcb):
     tcb.total_retrans += 1
     tcb.tell("retransmit", seq=0, reason="SYN timeout")
     send_syn(tcb)
-    tcb.arm("syn", min(settings.rto_initial * (1 << tcb.retries), settings.rto_max))
+    tcb.arm("syn", handshake_timeout(tcb))
 
 
 # -- retransmission time-out ----------------------------------------------------------------------

@@ -69,7 +69,7 @@ def transmit(tcb, seq, flags, views, length, mss, tos=0, options=None):
     if length:
         tcb.data_segs_out += count
         tcb.last_sent = now = tcb.now()
-        if now - tcb.last_received < layer.settings.delayed_ack:
+        if tcb.quick_acks is not None and now - tcb.last_received < layer.settings.delayed_ack:
             tcb.interactive = True             # an answer: ACKs can ride on the next ones
     if flags & ACK:
         _ack_sent(tcb)
