@@ -290,6 +290,8 @@ class Stack:
         ethernet_input = self.ethernet.input
         if self.gate.down is not None:
             return
+        if len(batch) > 1:
+            self.tcp.begin_batch()
         for frame, checked, gso_size in batch:
             try:
                 ethernet_input(frame, checked, gso_size)
@@ -297,6 +299,8 @@ class Stack:
                 self.counters[f"stack.drop_{error.reason}"] += 1
             except (Exception, SystemExit) as error:   # no frame kills: it costs that frame, and is counted
                 self._contain(error)
+        if len(batch) > 1:
+            self.tcp.end_batch()
 
     def link_failed(self, error):
         """The link is gone: nothing can work any more. `status` says why; blocked calls end with ENETDOWN."""

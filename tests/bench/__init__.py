@@ -2,6 +2,7 @@
 
     python3 -m tests.bench                 the real-time table (`--quick`, `--rows bulk,latency`, `--json`)
     python3 -m tests.bench loss            TCP over lossy paths and bottlenecks, in virtual time: no CPU in it
+    python3 -m tests.bench faults          the kernel over a TAP with losses, reordering, wrong bits: every byte compared
     python3 -m tests.bench profile         microseconds per frame in each layer
     python3 -m tests.bench list            the rows there are
 
@@ -18,5 +19,6 @@ Nothing here is a test: figures are printed, never asserted. What is checked is 
     contest.py     turns, medians, lines of the table
     bulk.py latency.py rates.py scale.py      the rows
     loss.py path.py bounds.py      virtual time
+    faults.py      a bad link between the stack and the kernel
     layers.py      the profile
 """

@@ -7,7 +7,7 @@ import platform
 import sys
 
 import tests.bench as package
-from tests.bench import bulk, latency, layers, loss, rates, scale
+from tests.bench import bulk, faults, latency, layers, loss, rates, scale
 from tests.bench.contest import Contest, run_rows
 
 ROWS = {
@@ -36,6 +36,9 @@ def main(arguments=None):
         with Contest(options.quick) as contest:
             layers.profile(contest, options.functions)
         return 0
+    if options.what == "faults":
+        done = faults.main(options, _nothing if options.json else _print)
+        return _closing(options, done)
     known = {**ROWS, **HIDDEN} if options.what == "table" else loss.TABLES
     visible = ROWS if options.what == "table" else loss.TABLES
     names = options.rows.split(",") if options.rows else list(visible)
@@ -53,6 +56,11 @@ def main(arguments=None):
             done = run_rows(contest, [(name, known[name]) for name in names], say)
         print("load of this machine in the last 1, 5, 15 minutes: "
               + ", ".join(f"{load:.1f}" for load in os.getloadavg()), file=sys.stderr)
+    return _closing(options, done)
+
+
+def _closing(options, done):
+    """Count the goals met, print the JSON; the exit status."""
     judged = [line.verdict for line in done if line.verdict]
     print(f"{judged.count('met')} of {len(judged)} goals met", file=sys.stderr)
     if options.json:
@@ -91,7 +99,7 @@ def _print(line):
 def _parse(arguments):
     parser = argparse.ArgumentParser(prog="python3 -m tests.bench", description=package.__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", default="table", choices=["table", "loss", "profile", "list"])
+    parser.add_argument("what", nargs="?", default="table", choices=["table", "loss", "faults", "profile", "list"])
     parser.add_argument("--quick", action="store_true", help="few and short repetitions, few seeds")
     parser.add_argument("--rows", help="only these, separated by commas")
     parser.add_argument("--repetitions", type=int, help="of each real-time figure; the table shows medians")

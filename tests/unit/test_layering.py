@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # From the ground up; a name stands for a module or a whole package. Within a floor: see SIBLINGS.
 FLOORS = (
-    ("checksum address errors log clock timers buffers kinds settings packet ports gate signals"),
+    ("checksum address errors imports log clock timers buffers kinds settings packet ports gate signals"),
     ("wire"),
     ("link netlink"),
     ("ethernet"),
@@ -45,7 +45,7 @@ EDGE = {
     "select": "lab.worker sockets.readiness driver",
     "random": "link.faults stack",
     "secrets": "stack",
-    "ctypes": "link.ioctl lab.namespaces",
+    "ctypes": "link.heap link.ioctl lab.namespaces",
     "signal": "signals lab run.program",
     "socket": "demo.players",
     "_socket": "netlink link.packet lab.worker sockets.constants sockets.handle sockets.names "

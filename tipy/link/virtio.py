@@ -20,6 +20,7 @@ import errno
 import os
 import struct
 
+from tipy.link import heap
 from tipy.link.base import Link
 from tipy.log import channel
 
@@ -63,6 +64,11 @@ class VirtioLink(Link):
         self._fd = None
         self._skip = 0
         self._failing = False
+
+    def attach(self, host):
+        """Deliver to `host` from now on."""
+        super().attach(host)
+        heap.keep()
 
     def fileno(self):
         """The descriptor to poll; None while closed."""

@@ -162,7 +162,8 @@ def _update_window(tcb, seg):
 def _window_may_have_opened(tcb):
     """Nothing was in flight: perhaps this is the answer to a window probe."""
     if tcb.pending == "persist":
-        if tcb.snd_window_end > tcb.snd_nxt:
+        next_segment = max(min(tcb.snd_end - tcb.snd_nxt, tcb.mss), 1)
+        if tcb.snd_window_end >= tcb.snd_nxt + next_segment:
             tcb.persist_backoff = 0
             tcb.persist_since = None
             tcb.disarm()

@@ -8,7 +8,7 @@ import errno
 
 from tipy.buffers import SendQueue
 from tipy.errors import os_error
-from tipy.tcp import congestion, cwnd_validation, info, urgent
+from tipy.tcp import congestion, cwnd_validation, info, text, urgent
 from tipy.tcp.output import output
 from tipy.tcp.states import CAN_SEND, State
 from tipy.tcp.tcb import Tcb
@@ -151,7 +151,10 @@ class Connection(Tcb):
         queued = self.receiveq.length
         rcv = self.rcv
         rcv.user_read(self.rcv_nxt - queued, self.now(), self.rtt.srtt)
-        if self.state in (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2):
+        if text.read(self, queued):
+            self.ack_now = True
+            output(self)
+        elif self.state in (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2):
             if rcv.worth_telling(self.rcv_nxt, queued, self.rcv_mss):
                 self.ack_now = True
                 output(self)
@@ -221,8 +224,6 @@ class Connection(Tcb):
         linger = self.options.linger
         if self.state is State.SYN_SENT:
             self.tcp.forget(self)
-        elif self.state is State.TIME_WAIT:
-            pass                                       # nobody's any more: it ends by itself
         elif self.unread or linger is not None and linger <= 0:
             self.abort()
         elif self.state is State.CLOSED:
@@ -233,9 +234,10 @@ class Connection(Tcb):
             self.tcp.start_fin_wait_2(self)
 
     def abort(self):
-        """Send a RST and forget the connection."""
+        """Send a RST and forget the connection. TIME-WAIT ends by itself: there is nobody left to tell."""
         self.orphan = True
-        self.tcp.abort(self)
+        if self.state is not State.TIME_WAIT:
+            self.tcp.abort(self)
 
     def _queue_fin(self):
         self.fin_queued = True

@@ -30,7 +30,11 @@ def segment_arrives(tcb, seg):
     """Process a segment for a connection in any state but CLOSED and LISTEN."""
     tcb.segs_in += seg.wire_count
     if tcb.state is State.ESTABLISHED and predicted(tcb, seg):
-        output(tcb)
+        due = tcb.tcp.due
+        if due is None:
+            output(tcb)
+        else:
+            due[tcb] = None                            # one decision for all that came in this batch
         return
     if tcb.state is State.SYN_SENT:
         syn_sent(tcb, seg)
@@ -318,11 +322,8 @@ def ack_step(tcb, seg):
     _update_timestamp(tcb, seg)
     before = tcb.snd_una
     verdict = ack.process(tcb, seg)
-    if verdict == "challenge":
+    if verdict != "ok":
         challenge(tcb)
-        return False
-    if verdict == "drop":
-        tcb.ack_now = True
         return False
     if tcb.snd_una > before:
         _after_ack(tcb)

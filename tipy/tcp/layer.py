@@ -53,6 +53,7 @@ class Tcp:
         self.connections = {}                  # (local ip, local port, remote ip, remote port) -> Connection
         self.listeners = {}                    # (ip, port) -> [Listener, ...]
         self.time_waits = {}                   # connections in TIME-WAIT, oldest first
+        self.due = None                        # during a batch of frames: connections that have to call output()
         self.trace = None                      # fn(name, time, event, details): follows all new connections
         ipv4.register(PROTOCOL, self)
 
@@ -89,6 +90,19 @@ class Tcp:
             self._no_connection(packet, (packet.src, src_port), dst_port, seg)
         else:
             counters["tcp.drop_group"] += 1
+
+    def begin_batch(self):
+        """Several frames are about to be handed in: decide what to send once, after the last (`end_batch`)."""
+        self.due = {}
+
+    def end_batch(self):
+        """The batch is through."""
+        due, self.due = self.due, None
+        for tcb in due:
+            try:
+                output(tcb)
+            except Exception as error:                 # costs this connection's turn, not the others'
+                self.gate.on_error(error)
 
     def _no_connection(self, packet, remote, port, seg):
         listener = self._find_listener(packet.dst, port, remote)

@@ -82,6 +82,9 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
             length = window // mss * mss                   # never a partial segment at the window's edge
             if length <= 0:
                 break
+        if length < tso and tso > mss and tcb.packets_out * mss > 2 * tso and not fin and limit is None:
+            limited = quota * mss < tso
+            break                                          # plenty is in flight: let the next ACK find a full one
         partial = length % mss
         if partial and not (length == unsent and _may_send_partial(tcb, hold, nagle)):
             length -= partial
@@ -106,8 +109,8 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
 
 def _may_send_partial(tcb, hold, nagle):
     """Nagle's question (RFC 9293 section 3.7.4), as Minshall put it: a segment smaller than the MSS waits
-    while another such one is unacknowledged. CORK and MSG_MORE make it wait in any case, a FIN in none."""
-    if tcb.fin_queued or not nagle:
+    while another such one is unacknowledged. CORK and MSG_MORE make it wait in any case, a FIN and urgent data in none."""
+    if tcb.fin_queued or not nagle or tcb.snd_up > tcb.snd_una:
         return True
     options = tcb.options
     if hold or options.cork:
@@ -139,10 +142,10 @@ def send_segment(tcb, seq, length, fin, mss):
 
 
 def _has_push(tcb, seq, end):
-    """True if a write of the user's ended in (seq, end]."""
+    """True if a write of the user's ended just here: what follows it in a segment makes it no end any more."""
     marks = tcb.push_marks
-    index = bisect_right(marks, seq)
-    return index < len(marks) and marks[index] <= end
+    index = bisect_right(marks, end)
+    return index > 0 and marks[index - 1] == end > seq
 
 
 def segment_size(tcb):

@@ -35,7 +35,8 @@ class Tcb:
         # options negotiated
         "sack_ok", "wscale_ok", "ts_ok", "ts_offset", "ts_recent", "ts_recent_age", "ecn_ok", "ecn_echo", "ecn_cwr",
         # acknowledging
-        "ack_now", "ack_due", "last_ack_sent", "quick_acks", "quickack", "interactive", "last_received", "last_sent", "rcv_mss",
+        "ack_now", "ack_due", "last_ack_sent", "quick_acks", "quickack", "interactive", "last_received", "last_sent",
+        "rcv_mss", "last_size", "pushed",
         "full_segments",
         # timers: one for retransmission, TLP, RACK and persist (`pending` says which), one for delayed ACKs,
         # one for the connection's life (handshake, keepalive, FIN-WAIT-2, TIME-WAIT)
@@ -81,6 +82,7 @@ class Tcb:
         self.quickack = None                   # TCP_QUICKACK as last heeded
         self.last_received = self.last_sent = self.last_heard = now
         self.rcv_mss = 536
+        self.last_size = self.pushed = 0
         self.full_segments = 0
         self.retransmission = self.pending = self.delayed_ack = self.life = self.pacer = self.pace_at = None
         self.rtt = RttEstimator(settings)

@@ -4,11 +4,12 @@ In-order bytes go to the receive queue, early ones are kept until the gap before
 peer as SACK blocks (RFC 2018): the newest first, after a DSACK if something came twice (RFC 2883).
 
 ACKs (RFC 9293 section 3.8.6.3, RFC 5681 section 4.2): at once for the first segments of a connection, for every
-second full segment on the wire, for anything out of order, and for a FIN; else within `delayed_ack` seconds.
+second full segment on the wire, for anything out of order, and for a FIN; when the user has read all there is, unless
+an answer may be expected; else within `delayed_ack` seconds.
 """
 
 from tipy.buffers import ReceiveQueue, Reassembly
-from tipy.wire.tcp import CWR, FIN
+from tipy.wire.tcp import CWR, FIN, PSH
 
 _MAX_QUICK = 16                # segments acknowledged at once when a connection starts
 _MAX_BLOCKS = 4
@@ -78,11 +79,36 @@ def _in_order(tcb, seg, text):
         tcb.sack_blocks = [block for block in tcb.sack_blocks or () if block[1] > nxt]
         tcb.ack_now = True                             # a gap was filled, wholly or in part (RFC 5681)
     now = tcb.now()
-    if seg.wire_mss > tcb.rcv_mss:
-        tcb.rcv_mss = min(seg.wire_mss, tcb.advertised_mss)
+    _note_size(tcb, seg)
     tcb.rcv.data_arrived()
     _schedule_ack(tcb, seg, now)
     tcb.last_received = now
+
+
+def _note_size(tcb, seg):
+    """What a segment's size tells, as Linux guesses it: the size of a full one, or that the peer's program has said
+    all it had to say (`pushed`; 2 = more than once): then it may wait for our ACK."""
+    size, last = seg.wire_mss, tcb.last_size
+    tcb.last_size = 0
+    if size >= tcb.rcv_mss:
+        tcb.rcv_mss = min(size, tcb.advertised_mss)
+        if seg.flags & PSH and not tcb.pushed:
+            tcb.pushed = 1
+        return
+    if size >= 536 or size >= 88 and not seg.flags & PSH:
+        tcb.last_size = size
+        if size == last:                               # twice the same: full segments are as small as that now
+            tcb.rcv_mss = size
+            return
+    tcb.pushed = 2 if tcb.pushed else 1
+
+
+def read(tcb, queued):
+    """The user has read, `queued` bytes are left. True if the ACK that is due should go now, not wait for company."""
+    if not tcb.ack_due:
+        return False
+    return (tcb.rcv_nxt - tcb.last_ack_sent > tcb.rcv_mss
+            or not queued and (tcb.pushed == 2 or tcb.pushed == 1 and not tcb.interactive))
 
 
 def _schedule_ack(tcb, seg, now):

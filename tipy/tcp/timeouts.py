@@ -9,7 +9,8 @@ from bisect import insort
 
 from tipy.tcp import alarm, recovery
 from tipy.tcp.loss import loss_state
-from tipy.tcp.output import handshake_timeout, has_unsent, output, retransmit, segment_size, send_probe, send_segment, send_syn
+from tipy.tcp.output import (handshake_timeout, has_unsent, output, retransmit, segment_size, send_probe,
+                             send_segment, send_syn)
 from tipy.tcp.records import split
 from tipy.tcp.states import State
 

@@ -124,7 +124,7 @@ def _ack_sent(tcb):
     """This segment carries an ACK: nothing is due any more."""
     tcb.ack_now = tcb.ack_due = False
     tcb.last_ack_sent = tcb.rcv_nxt
-    tcb.full_segments = 0
+    tcb.full_segments = tcb.pushed = 0
     if tcb.quick_acks:
         tcb.quick_acks -= 1
     if tcb.delayed_ack is not None and tcb.delayed_ack.deadline is not None:

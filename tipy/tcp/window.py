@@ -30,7 +30,10 @@ class ReceiveWindow:
             self.space = min(self.space, options.window_clamp)
             self._cap = min(self._cap, options.window_clamp)
         self._mss = mss
-        self.scale = scale_for(max(settings.rcvbuf_max, fixed or self.space)) if settings.window_scaling else 0
+        limit = max(settings.rcvbuf_max, self.space)           # what the window may ever become
+        if fixed or options.window_clamp:
+            limit = self._cap
+        self.scale = scale_for(limit) if settings.window_scaling else 0
         self.offered = self.scale      # what our SYN says, whatever the peer's says
         self.wnd = 0                   # RCV.WND as last announced, counted from `edge - wnd`
         self.edge = 0                  # the right edge announced: nothing beyond it is accepted
