@@ -70,14 +70,30 @@ def test_the_delay_is_a_setting(make):
 
 
 def test_ack_rides_on_data(peer):
-    """RFC 9293 3.8.6.3: an answer within the delay carries the ACK; no pure ACK follows."""
+    """RFC 9293 3.8.6.3: in a dialogue an answer within the delay carries the ACK; no pure ACK follows."""
     sock = slow(peer)
     peer.send_data(10)
     sock.recv(100)
     sock.send(b"answer")
-    peer.expect("P.", 1, 40011, payload=b"answer")
+    peer.take()
+    peer.send_data(10)
+    peer.expect_nothing(0.03)
+    sock.recv(100)
+    peer.expect_nothing()
+    sock.send(b"answer")
+    peer.expect("P.", 7, 40021, payload=b"answer")
     peer.send(".")
     peer.expect_nothing(1)
+
+
+def test_read_of_a_small_segment_sends_the_ack(peer):
+    """As Linux: not (yet) a dialogue, the queue drained, a segment below the full size came: nothing more
+    will come for an ACK to ride on."""
+    sock = slow(peer)
+    peer.send_data(10)
+    peer.expect_nothing()
+    sock.recv(100)
+    peer.expect(".", 1, 40011)
 
 
 def test_out_of_order_is_acknowledged_at_once(peer):
@@ -207,7 +223,8 @@ def test_keepalive_probe_is_acknowledged_at_once(peer):
 def test_window_update_when_the_program_reads(peer):
     """TB 3.1, 6.2: a closed window opens: the update is sent at once."""
     module = peer.bed.socket
-    sock = peer.established(mss=1000, prepare=lambda s: s.setsockopt(module.SOL_SOCKET, module.SO_RCVBUF, 8192))
+    sock = peer.established(mss=1000, prepare=lambda s: s.setsockopt(module.SOL_SOCKET, module.SO_RCVBUF,
+                                                                     8192))
     while peer.bed.trace:
         peer.send_data(1000)
         peer.bed.advance(0.05)

@@ -36,7 +36,8 @@ def test_cookie_connection_works(flooded):
     flooded.take()
 
 
-@pytest.mark.parametrize("mss,low,high", [(1460, 1200, 1460), (1000, 536, 1000), (536, 400, 536), (9000, 1200, 1460)])
+@pytest.mark.parametrize("mss,low,high", [(1460, 1200, 1460), (1000, 536, 1000), (536, 400, 536), (9000, 1200,
+                                                                                                   1460)])
 def test_cookie_remembers_about_the_mss(flooded, mss, low, high):
     """RFC 4987 3.6: a few bits: never more than the peer's, not much less."""
     sock = finish(flooded, mss=mss)

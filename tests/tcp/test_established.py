@@ -63,7 +63,8 @@ def test_out_of_order_data_is_kept(peer):
     assert received(sock) == pattern(1, 200)
 
 
-@pytest.mark.parametrize("order", [(1, 0, 2), (2, 1, 0), (2, 0, 1), (3, 1, 2, 0), (1, 3, 0, 2), (4, 2, 3, 1, 0)])
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 1, 0), (2, 0, 1), (3, 1, 2, 0), (1, 3, 0, 2), (4, 2, 3, 1,
+                                                                                                 0)])
 def test_any_order_gives_the_same_stream(peer, order):
     """RFC 9293 3.10.7.4."""
     sock = peer.established()
@@ -72,8 +73,8 @@ def test_any_order_gives_the_same_stream(peer, order):
     assert received(sock) == pattern(1, 100 * len(order))
 
 
-@pytest.mark.parametrize("start,length", [(1, 100), (1, 50), (51, 50), (-50, 100), (-50, 151), (1, 150), (51, 100),
-                                          (-200, 500)])
+@pytest.mark.parametrize("start,length", [(1, 100), (1, 50), (51, 50), (-50, 100), (-50, 151), (1, 150),
+                                          (51, 100), (-200, 500)])
 def test_overlap_with_what_was_received(peer, start, length):
     """RFC 9293 3.10.7.4: a segment is cut to what is new."""
     sock = peer.established()
@@ -85,7 +86,8 @@ def test_overlap_with_what_was_received(peer, start, length):
     assert peer.take()[-1].ack == end or peer.expect(".", 1, end, within=0.05)
 
 
-@pytest.mark.parametrize("start,length", [(150, 100), (201, 50), (250, 100), (101, 300), (151, 50), (101, 100),
+@pytest.mark.parametrize("start,length", [(150, 100), (201, 50), (250, 100), (101, 300), (151, 50), (101,
+                                                                                                     100),
                                           (301, 10), (1, 400), (1, 150), (1, 250)])
 def test_overlap_with_what_is_queued(peer, start, length):
     """TB 12: data in the reassembly queue overlapped in every way; the stream stays the same."""
@@ -253,8 +255,9 @@ def test_connection_is_one_of_four_numbers(peer):
 def test_tcp_info_names(peer):
     """TB 14: the fields can be read by name."""
     info = peer.established().tcp_info()
-    for name in ("state", "ca_state", "rto", "rtt", "rttvar", "snd_mss", "rcv_mss", "snd_cwnd", "snd_ssthresh",
-                 "unacked", "sacked", "lost", "retrans", "total_retrans", "reordering", "rcv_space"):
+    for name in ("state", "ca_state", "rto", "rtt", "rttvar", "snd_mss", "rcv_mss", "snd_cwnd",
+                 "snd_ssthresh", "unacked", "sacked", "lost", "retrans", "total_retrans", "reordering",
+                 "rcv_space"):
         assert f"tcpi_{name}" in info
     assert info["tcpi_snd_mss"] == 1000 and info["tcpi_snd_cwnd"] == 10
 
@@ -266,3 +269,21 @@ def test_tcp_info_struct(peer):
     raw = sock.getsockopt(module.IPPROTO_TCP, module.TCP_INFO, 232)
     assert raw[0] == 1 and raw[5] & 7 == 7 and len(raw) == 232
     assert len(sock.getsockopt(module.IPPROTO_TCP, module.TCP_INFO, 104)) == 104
+
+
+def test_ip_options_are_ignored(peer):
+    """RFC 9293 MUST-50: the segment counts whatever IP options came with it."""
+    from tipy.testing.segments import build
+    from tipy.wire import tcp
+    from tipy.wire.ipv4 import IPv4Header
+    sock = peer.established()
+    header = tcp.TcpHeader(peer.port, peer.local_port, peer.iss + 1 & 0xFFFFFFFF,
+                           peer.stack_iss + 1 & 0xFFFFFFFF,
+                           flags=tcp.ACK | tcp.PSH, window=1000)
+    packet = build(peer.address, peer.bed.local, header, b"", b"hello")
+    options = b"\x01\x07\x07\x04" + bytes(4)
+    ip = IPv4Header.unpack(packet, 0, len(packet))
+    longer = ip._replace(header_length=28, total_length=ip.total_length + 8, options=options).pack()
+    peer.bed.deliver(longer + packet[20:])
+    peer.expect(".", 1, 6)
+    assert received(sock) == b"hello"

@@ -71,7 +71,8 @@ def test_soft_error_is_reported_with_the_timeout(make):
     assert so_error(peer, sock) in (errno.EHOSTUNREACH, errno.ETIMEDOUT)
 
 
-@pytest.mark.parametrize("type,code", [(4, 0), (5, 0), (5, 1), (11, 0), (11, 1), (12, 0), (3, 15), (3, 99), (40, 0),
+@pytest.mark.parametrize("type,code", [(4, 0), (5, 0), (5, 1), (11, 0), (11, 1), (12, 0), (3, 15), (3, 99),
+                                       (40, 0),
                                        (0, 0), (13, 0)])
 def test_other_types_do_no_harm(peer, type, code):
     """TB 8 (RFC 9293 SHLD-26, MUST-55: source quench is discarded)."""

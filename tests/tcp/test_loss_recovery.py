@@ -148,7 +148,8 @@ def test_sacked_segments_are_never_resent(peer):
     """TB 4.2: #1, #5, #6 lost."""
     sending(peer, 10)
     sent = []
-    for blocks in ([(2, 2)], [(2, 3)], [(2, 4)], [(7, 7), (2, 4)], [(7, 8), (2, 4)], [(7, 9), (2, 4)], [(7, 10), (2, 4)]):
+    for blocks in ([(2, 2)], [(2, 3)], [(2, 4)], [(7, 7), (2, 4)], [(7, 8), (2, 4)], [(7, 9), (2, 4)],
+                   [(7, 10), (2, 4)]):
         sent += sack(peer, *blocks)
     peer.bed.advance(RTT)
     sent += sack(peer, (7, 10), ack=4)
@@ -156,7 +157,8 @@ def test_sacked_segments_are_never_resent(peer):
     assert sorted(sent) == [1, 5, 6]
 
 
-@pytest.mark.parametrize("order", [(2, 6, 8, 3, 9), (7, 3, 4, 8, 9), (7, 5, 6, 8, 9), (9, 8, 7, 6, 5), (3, 5, 7, 9, 4)])
+@pytest.mark.parametrize("order", [(2, 6, 8, 3, 9), (7, 3, 4, 8, 9), (7, 5, 6, 8, 9), (9, 8, 7, 6, 5),
+                                   (3, 5, 7, 9, 4)])
 def test_order_of_sacks_does_not_matter(peer, order):
     """TB 4.2: in the end exactly what was not SACKed has been resent. (Segments count from 0 here.)"""
     sending(peer, 10)
@@ -200,7 +202,8 @@ def test_sack_on_an_old_ack_is_used(peer):
     assert sack(peer, (4, 6), ack=1) == [3]
 
 
-@pytest.mark.parametrize("bad", [(-5000, -4000), (20001, 21001), (2001, 2001), (3001, 2001), (-1000, 2001), (5001, 25001)])
+@pytest.mark.parametrize("bad", [(-5000, -4000), (20001, 21001), (2001, 2001), (3001, 2001), (-1000, 2001),
+                                 (5001, 25001)])
 def test_sack_out_of_bounds_is_ignored(peer, bad):
     """TB 4.2: below, above, empty, turned round."""
     sock = sending(peer, 10)

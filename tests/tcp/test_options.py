@@ -28,7 +28,8 @@ def test_window_scale_of_a_buffer_limit(make, limit, scale):
 
 
 @pytest.mark.parametrize("settings,raw", [
-    (dict(timestamps=False, sack=True, window_scaling=True), b"\x02\x04\x05\xb4\x01\x01\x04\x02\x01\x03\x03\x07"),
+    (dict(timestamps=False, sack=True, window_scaling=True),
+     b"\x02\x04\x05\xb4\x01\x01\x04\x02\x01\x03\x03\x07"),
     (dict(timestamps=False, sack=False, window_scaling=True), b"\x02\x04\x05\xb4\x01\x03\x03\x07"),
     (dict(timestamps=False, sack=True, window_scaling=False), b"\x02\x04\x05\xb4\x01\x01\x04\x02"),
     (dict(timestamps=False, sack=False, window_scaling=False), b"\x02\x04\x05\xb4"),
@@ -48,7 +49,8 @@ def test_timestamps_with_and_without_the_others(make, sack, scaling):
     peer.bed.connecting()
     syn = peer.expect("S", 0, sack_ok=sack, ws=7 if scaling else None, ts=True)
     value = syn.options.timestamp[0].to_bytes(4, "big")
-    assert syn.raw_options == (b"\x02\x04\x05\xb4" + (b"\x04\x02" if sack else b"\x01\x01") + b"\x08\x0a" + value +
+    assert syn.raw_options == (b"\x02\x04\x05\xb4" + (b"\x04\x02"
+                                                      if sack else b"\x01\x01") + b"\x08\x0a" + value +
                                bytes(4) + (b"\x01\x03\x03\x07" if scaling else b""))
 
 
@@ -205,8 +207,10 @@ def test_unknown_options_are_ignored(peer):
     peer.send(".")
 
 
-@pytest.mark.parametrize("raw", [b"\x02", b"\x02\x00", b"\x02\x01\x00\x00", b"\x02\x28\x05\xb4", b"\x08\x0a\x00\x00",
-                                 b"\x01\x01\x01\x03", b"\x03\x02\x02\x04", b"\x04\x03\x00\x00", b"\x00\x02\x04\x10"])
+@pytest.mark.parametrize("raw", [b"\x02", b"\x02\x00", b"\x02\x01\x00\x00", b"\x02\x28\x05\xb4",
+                                 b"\x08\x0a\x00\x00",
+                                 b"\x01\x01\x01\x03", b"\x03\x02\x02\x04", b"\x04\x03\x00\x00",
+                                 b"\x00\x02\x04\x10"])
 def test_broken_options_do_no_harm(peer, raw):
     """RFC 9293 MUST-7: an illegal option length must not crash; the SYN is answered."""
     peer.bed.listener()
@@ -235,7 +239,8 @@ def test_sack_option_layout_with_timestamp(peer):
     peer.established(ts=True)
     peer.send("P.", 11, ack=1, payload=10)
     segment = peer.expect(".", 1, 1, sack=[(11, 21)], ts=True)
-    assert segment.raw_options[:4] == b"\x01\x01\x08\x0a" and segment.raw_options[12:16] == b"\x01\x01\x05\x0a"
+    assert segment.raw_options[:4] == b"\x01\x01\x08\x0a"
+    assert segment.raw_options[12:16] == b"\x01\x01\x05\x0a"
 
 
 def test_mss_option_on_a_data_segment_is_ignored(peer):
@@ -253,3 +258,42 @@ def test_window_scale_on_an_ack_is_ignored(peer):
     sock.send(bytes(3000))
     peer.expect_data(1, 1000)
     peer.expect_nothing()
+
+
+def test_options_need_not_be_aligned(peer):
+    """RFC 9293 MUST-64: an MSS option behind a single NOP, at an odd offset."""
+    peer.bed.listener()
+    peer.send("S", raw_options=b"\x01\x02\x04\x02\x58\x01\x01\x00")
+    peer.expect("S.", 0, 1)
+    peer.send(".")
+    sock = peer.bed.accept(peer.bed.sockets[-1])
+    sock.send(bytes(1200))
+    assert [segment.length for segment in peer.take()] == [600, 600]
+
+
+@pytest.mark.parametrize("flags", [".", "P.", "F."])
+def test_options_in_any_segment(peer, flags):
+    """RFC 9293 MUST-5."""
+    peer.established()
+    peer.send(flags, raw_options=b"\x01\x01\xfe\x06\x00\x00\x00\x00\x01\x00\x00\x00", payload=b"x")
+    assert peer.take()[-1].ack == (3 if "F" in flags else 2)
+
+
+def test_mss_is_only_on_syns(peer):
+    """RFC 9293 MUST-65; MUST-69: every list of options fills whole words."""
+    sock = peer.syn_sent()
+    peer.answer_syn(ts=True)
+    sock.send(b"x")
+    peer.send("P.", 11, ack=1, payload=b"hole")
+    peer.bed.advance(1)
+    sock.shutdown(1)
+    for segment in peer.take():
+        assert segment.options.mss is None
+        assert len(segment.raw_options) % 4 == 0
+
+
+def test_header_with_the_longest_options(peer):
+    """RFC 9293 3.1: 40 bytes of options; the data starts behind them."""
+    sock = peer.established()
+    peer.send("P.", raw_options=b"\x01" * 40, payload=b"data")
+    assert sock.recv(10) == b"data"

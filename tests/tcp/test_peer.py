@@ -39,7 +39,7 @@ def test_unexpected_segment_fails(peer):
 def test_early_and_late_segments_fail(peer):
     sock = peer.established()
     sock.send(b"x")
-    with pytest.raises(AssertionError, match="only after"):
+    with pytest.raises(AssertionError, match="expected P. only"):
         peer.expect("P.", after=1.0)
     peer.take()
     with pytest.raises(AssertionError, match="nothing was sent"):
@@ -61,3 +61,17 @@ def test_factories_lead_to_their_state(peer, state, number):
     sock = getattr(peer, state)()
     peer.expect_nothing()
     assert sock.tcp_info()["tcpi_state"] == number
+
+
+def test_every_checksum_is_looked_at(peer):
+    """RFC 9293 MUST-2: the peer refuses a segment of the stack whose checksum is wrong, so every test here
+    looks."""
+    from tipy.testing.segments import parse
+    packets = []
+    receive = peer.receive
+    peer.receive = lambda packet: (packets.append(packet), receive(packet))
+    peer.syn_sent()
+    spoiled = packets[0][:-1] + bytes([packets[0][-1] ^ 1])
+    parse(packets[0], 0.0, None, None)
+    with pytest.raises(AssertionError, match="TCP checksum"):
+        parse(spoiled, 0.0, None, None)

@@ -187,7 +187,6 @@ def test_black_hole_is_found(peer):
     assert 200 <= shortest <= 1024
 
 
-@pytest.mark.xfail(strict=True, reason="IP_MTU raises struct.error")
 def test_path_mtu_of_a_socket(peer):
     """IP_MTU of a connected socket."""
     module = peer.bed.socket

@@ -214,7 +214,8 @@ def test_dsack_far_below(peer):
     assert got(peer, 1, 501, ack=5001) == [(1, 501)]
 
 
-GEOMETRIES = sorted({(a, b, c, d) for a, b, c, d in itertools.product(range(0, 6), repeat=4) if a < b and c < d})
+GEOMETRIES = sorted({(a, b, c, d) for a, b, c, d in itertools.product(range(0, 6), repeat=4) if a < b
+                     and c < d})
 
 
 @pytest.mark.parametrize("a,b,c,d", GEOMETRIES)
@@ -240,7 +241,8 @@ def test_overlap_geometries(peer, a, b, c, d):
     assert sock.recv(10000) == pattern(1, 1600)
 
 
-@pytest.mark.parametrize("start,end", [(1, 1001), (501, 1501), (401, 1801), (1, 1401), (501, 1001), (801, 2201)])
+@pytest.mark.parametrize("start,end", [(1, 1001), (501, 1501), (401, 1801), (1, 1401), (501, 1001), (801,
+                                                                                                     2201)])
 def test_overlap_of_the_hole_and_a_block(peer, start, end):
     """TB 4.3: 1..1001 is in order or missing, 1501..2001 queued; a segment over the edges. What is below
     RCV.NXT is the duplicate that counts."""

@@ -247,7 +247,8 @@ def test_defer_accept_ends_with_the_timeout(peer):
     assert accepted(peer, listener) is not None
 
 
-@pytest.mark.parametrize("code,survives", [(0, False), (1, False), (2, True), (3, True), (5, True), (13, True)])
+@pytest.mark.parametrize("code,survives", [(0, False), (1, False), (2, True), (3, True), (5, True), (13,
+                                                                                                     True)])
 def test_icmp_about_the_syn_ack(peer, code, survives):
     """As Linux: net and host unreachable take the request away without a word (the peer will ask again);
     others do not."""

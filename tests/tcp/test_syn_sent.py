@@ -343,3 +343,44 @@ def test_neighbour_that_does_not_answer_arp(peer):
     sock.connect_ex(("192.168.2.77", 80))
     peer.bed.advance(10)
     assert so_error(peer, sock) == errno.EHOSTUNREACH
+
+
+@pytest.mark.parametrize("address", ["192.168.2.255", "255.255.255.255", "224.0.0.1", "239.1.2.3"])
+def test_connect_to_many_is_refused(peer, address):
+    """RFC 9293 MUST-46: a broadcast or multicast address: ENETUNREACH, as Linux; nothing is sent."""
+    with pytest.raises(OSError) as caught:
+        peer.bed.tcp_socket().connect((address, 80))
+    assert caught.value.errno in (errno.ENETUNREACH, errno.EACCES)
+    peer.bed.advance(5)
+    assert not peer.segments and not peer.bed.strangers
+
+
+@pytest.mark.parametrize("flags", ["R", "R."])
+def test_rst_in_a_simultaneous_open(peer, flags):
+    """RFC 9293 MUST-11: SYN-RECEIVED remembers that it came from an active open: the program hears of the
+    RST."""
+    sock = peer.syn_sent()
+    peer.send("S", mss=1000)
+    peer.expect("S.", 0, 1)
+    peer.send(flags, ack=1)
+    peer.expect_nothing(5)
+    assert so_error(peer, sock) in (errno.ECONNREFUSED, errno.ECONNRESET)
+
+
+def test_seven_syn_retries_take_more_than_three_minutes(make):
+    """RFC 9293 MUST-23: R2 for a SYN can be at least 3 minutes (Linux's default is 127 s)."""
+    peer = make(syn_retries=7)
+    sock = peer.syn_sent()
+    peer.bed.advance(240)
+    assert so_error(peer, sock) == 0
+    peer.bed.advance(10)
+    assert so_error(peer, sock) == errno.ETIMEDOUT
+
+
+def test_local_address_of_a_socket_that_was_not_bound(peer):
+    """RFC 9293 MUST-44, MUST-43: IP chooses the source address; the program may."""
+    other = Peer(peer.bed, port=9, local_port=None)
+    sock = peer.bed.tcp_socket()
+    sock.connect_ex(("192.168.2.199", 9))
+    assert other.expect("S").ip.src == peer.bed.local
+    assert sock.getsockname()[0] == "192.168.2.200"

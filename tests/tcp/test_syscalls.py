@@ -440,8 +440,10 @@ def test_poll_out_of_order_is_not_readable(peer):
 
 # -- options ----------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("name,value", [("TCP_NODELAY", 1), ("TCP_CORK", 1), ("TCP_SYNCNT", 3), ("TCP_LINGER2", 11),
-                                        ("TCP_WINDOW_CLAMP", 30000), ("TCP_DEFER_ACCEPT", 1), ("TCP_QUICKACK", 0),
+@pytest.mark.parametrize("name,value", [("TCP_NODELAY", 1), ("TCP_CORK", 1), ("TCP_SYNCNT", 3),
+                                        ("TCP_LINGER2", 11),
+                                        ("TCP_WINDOW_CLAMP", 30000), ("TCP_DEFER_ACCEPT", 1), ("TCP_QUICKACK",
+                                                                                               0),
                                         ("TCP_USER_TIMEOUT", 500), ("TCP_MAXSEG", 900)])
 def test_option_round_trip(peer, name, value):
     """TB 10, 14."""
@@ -508,8 +510,10 @@ def test_info_of_a_listener_and_of_nothing(peer):
     assert peer.bed.tcp_socket().getsockopt(module.IPPROTO_TCP, module.TCP_INFO, 104)[0] == 7
 
 
-@pytest.mark.parametrize("state,number", [("syn_sent", 2), ("established", 1), ("fin_wait_1", 4), ("fin_wait_2", 5),
-                                          ("time_wait", 6), ("close_wait", 8), ("last_ack", 9), ("closing", 11)])
+@pytest.mark.parametrize("state,number", [("syn_sent", 2), ("established", 1), ("fin_wait_1", 4),
+                                          ("fin_wait_2", 5),
+                                          ("time_wait", 6), ("close_wait", 8), ("last_ack", 9), ("closing",
+                                                                                                 11)])
 def test_info_tells_the_state(peer, state, number):
     """TB 14. (TIME-WAIT: as Linux the socket itself is done: 7 is right, too.)"""
     sock = getattr(peer, state)()

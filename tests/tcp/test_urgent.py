@@ -87,3 +87,14 @@ def test_urgent_in_established_only(peer):
     peer.send("P.U", 2, ack=1, payload=b"x", urgent=1)
     peer.take()
     assert sock.recv(10) == b""
+
+
+def test_program_is_told_of_urgent_data(peer):
+    """RFC 9293 MUST-32: POLLPRI, as Linux."""
+    import select
+    sock = peer.established()
+    poller = select.poll()
+    poller.register(sock, select.POLLPRI)
+    assert not poller.poll(0)
+    peer.send("P.U", payload=b"a", urgent=1)
+    assert poller.poll(0)

@@ -40,6 +40,8 @@ class Peer:
         self.timestamps = False        # put on every segment; `offset` milliseconds ahead of the clock
         self.offset = 100000
         self.last_tsval = 0
+        self.scale = 0                 # the stack's window scale, 0 unless both offered one
+        self._offered = False
         self.segments = []             # arrived, not yet expected
         bed.peers.append(self)
 
@@ -63,6 +65,8 @@ class Peer:
         raw_options   option bytes instead of all the others
         """
         in_order = seq is None
+        if "S" in flags:
+            self._offered = ws is not None
         seq = self.next if in_order else seq
         if isinstance(payload, int):
             payload = pattern(seq, payload)
@@ -120,12 +124,18 @@ class Peer:
             if self.stack_iss != wire.seq:
                 self.stack_iss, self.got = wire.seq, 0
         segment = parse(packet, self.bed.now(), self.stack_iss, self.iss)
+        if wire.flags & tcp.SYN:
+            self.scale = segment.options.window_scale or 0
         if segment.options.timestamp is not None:
             self.last_tsval = segment.options.timestamp[0]
         if segment.seq <= self.got < segment.end and "R" not in segment.flags:
             self.got = segment.end
         self._note("<", segment)
         self.segments.append(segment)
+
+    def room(self, segment):
+        """The window of a segment of the stack in bytes."""
+        return segment.win << (self.scale if self._offered and "S" not in segment.flags else 0)
 
     def take(self):
         """All segments that arrived and were not expected yet."""
@@ -190,12 +200,13 @@ class Peer:
         raise AssertionError(f"{text}\n{self.bed.story()}")
 
     def _pass(self, within, after, flags):
-        """Move time until a segment comes; with `after` it must come exactly then. Time stops where it came."""
+        """Move time until a segment comes; with `after` it must come exactly then. Time stops where it
+        came."""
         if after is not None:
             start = self.bed.now()
             self._await(after + TOLERANCE)
             if self.segments and self.segments[0].time < start + after - TOLERANCE:
-                self.fail(f"expected {flags} only after {after} s (from {start:.4f}), came {self.segments[0]}")
+                self.fail(f"expected {flags} only {after} s after {start:.4f}, came {self.segments[0]}")
         elif within is not None:
             self._await(within)
 
@@ -245,8 +256,8 @@ class Peer:
 
     def established(self, *, active=False, prepare=None, listener=None, win=65535, keep=False, rtt=RTT,
                     **options):
-        """A connection opened by the peer, or (active) by the stack. `keep`: returns (socket, listener). `rtt`:
-        the round trip of the handshake in seconds."""
+        """A connection opened by the peer, or (active) by the stack. `keep`: returns (socket, listener).
+        `rtt`: the round trip of the handshake in seconds."""
         if active:
             sock = self.syn_sent(prepare=prepare)
             self.bed.advance(rtt)
