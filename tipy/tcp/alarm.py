@@ -60,6 +60,10 @@ def schedule_probe(tcb, advancing):
 
 
 def watch_window(tcb):
-    """Start the persist timer: the RTO, doubled with each unanswered probe."""
+    """Start the persist timer: the RTO, doubled with each probe, but not past the user's time-out."""
     base = max(tcb.rtt.rto_unbacked, _MIN_PERSIST)
-    tcb.arm("persist", min(base * (1 << min(tcb.persist_backoff, 16)), tcb.tcp.settings.rto_max))
+    delay = min(base * (1 << min(tcb.persist_backoff, 16)), tcb.tcp.settings.rto_max)
+    limit = tcb.options.user_timeout
+    if limit and tcb.persist_since is not None:
+        delay = min(delay, max(tcb.persist_since + limit - tcb.now(), _TIMER_SLACK))
+    tcb.arm("persist", delay)

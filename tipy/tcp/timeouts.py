@@ -182,8 +182,6 @@ def _persist(tcb):
     if tcb.persist_backoff < tcb.tcp.settings.retries2:
         tcb.persist_backoff += 1
     alarm.watch_window(tcb)
-    if limit:
-        tcb.arm("persist", min(tcb.retransmission.deadline - now, max(tcb.persist_since + limit - now, 0.001)))
 
 
 def _most_probes(tcb):
