@@ -131,14 +131,11 @@ class Driver:
         self._running = False
         self._wake_thread()
         self._bell.ring()
-        stack = self._stack
         try:
             if threading.current_thread() is not self._thread:
                 self._thread.join(_PATIENCE)           # longer only if a callback of the user's holds it up
         finally:
-            stack.gate.block = stack.clock.block
-            stack.timers.alarm = -_NEVER
-            stack.gate.poke = None
+            self._let_go()
             if self._leading != threading.get_ident() and self._lead.acquire(timeout=_PATIENCE):
                 self._lead.release()
                 self._close()
@@ -148,8 +145,16 @@ class Driver:
     def forget(self):
         """In the child of a fork: the thread is not there; only its descriptors are left to close."""
         self._running = False
-        self._stack.gate.block = self._stack.clock.block
+        self._let_go()
         self._close()
+
+    def _let_go(self):
+        """Nothing of the stack leads here any more: this object, and what it watches, can go."""
+        stack = self._stack
+        stack.gate.block = stack.clock.block
+        stack.timers.alarm = -_NEVER
+        stack.timers.wake = stack.gate.poke = None
+        self._watched = ()
 
     def _close(self):
         self._bell.close()
@@ -185,26 +190,29 @@ class Driver:
                     continue
             timeout = self._serve()
 
-    def _serve(self):
-        """Serve the stack once; milliseconds one may sleep then."""
+    def _serve(self, read=True):
+        """Serve the stack once; milliseconds one may sleep then. read=False: the link has just been found empty, or
+        is about to be polled: only the timers."""
         stack = self._stack
         timers = stack.timers
         with stack.gate:
             timers.alarm = -_NEVER
             try:
-                if stack.serve():
-                    return 0
+                more = stack.serve(read)
             except OSError as error:
+                more = False
                 self._unplug()
                 stack.gate.after(stack.link_failed, error)
             for look in self._watched:
                 look()
             deadline = timers.next_deadline()
             timers.alarm = deadline if deadline is not None else _NEVER
-            now = stack.clock.now()
-        if deadline is None:
-            return _LONGEST_SLEEP * 1000
-        return max(min(deadline - now, _LONGEST_SLEEP), 0.0) * 1000
+            if more:
+                return 0
+            if deadline is None:
+                return _LONGEST_SLEEP * 1000
+            left = deadline - stack.clock.now()
+        return max(min(left, _LONGEST_SLEEP), 0.0) * 1000
 
     def _unplug(self):
         """The link is dead: stop polling it."""
@@ -260,10 +268,10 @@ class Driver:
         self._leading = threading.get_ident()
         if self._left_at + _STAND_BACK < self._led_since:
             self._bell.ring()                          # the thread is polling: let it stand back
-        while not waiter.woken and self._running:
-            timeout = self._serve()
+        timeout = self._serve(read=False)
+        while True:
             self._serving = False                      # before looking at `woken`: see _wake_leader
-            if waiter.woken:
+            if waiter.woken or not self._running:
                 return
             if deadline is not None:
                 left = (deadline - clock.now()) * 1000
@@ -273,6 +281,7 @@ class Driver:
             if timeout:
                 nap(bell.wait, timeout)
             self._serving = True
+            timeout = self._serve()
 
     def _wake_leader(self):
         """What the leader waits for has happened; if it is serving right now it will see that by itself."""

@@ -276,15 +276,16 @@ class Stack:
         with self.gate:
             self._climb(batch)
 
-    def serve(self):
+    def serve(self, read=True):
         """Take what has arrived on a link with a descriptor, run the timers that are due. Called inside the gate by
-        whoever drives the stack. True if there was anything to do; OSError if the link is gone."""
-        link = self.link
-        batch = link.receive_batch() if link is not None and link.fileno() is not None else None
-        if batch:
-            self._climb(batch)
+        whoever drives the stack. True if the link is so busy that there may well be more; OSError if it is gone."""
+        batch = ()
+        if read and self.link is not None and self.link.fileno() is not None:
+            batch = self.link.receive_batch()
+            if batch:
+                self._climb(batch)
         self.timers.expire(self.clock.now())
-        return bool(batch)
+        return len(batch) > 8
 
     def _climb(self, batch):
         ethernet_input = self.ethernet.input

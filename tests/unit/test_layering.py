@@ -38,7 +38,7 @@ UPWARD = {("tipy.stack", "tipy.driver"), ("tipy.stack", "tipy.socket")}
 
 # Who may import what of the operating system, of randomness and of time.
 EDGE = {
-    "time": "clock link.wrapper lab.worker lab.network demo",
+    "time": "clock link.virtio link.wrapper lab.worker lab.network demo",
     "threading": "clock gate signals link.pcap sockets.readiness tls driver patch demo.players "
                  "run.tracebacks testing",
     "os": "errors settings netlink link lab sockets.readiness stack driver demo run",

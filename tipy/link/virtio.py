@@ -19,6 +19,7 @@ the header are here.
 import errno
 import os
 import struct
+import time
 
 from tipy.link import heap
 from tipy.link.base import Link
@@ -34,6 +35,7 @@ GSO_NONE, GSO_TCPV4, GSO_TCPV6 = 0, 1, 4
 LARGEST_READ = 65536 + 14 + HEADER_LENGTH   # bytes: the largest super-segment, its frame header, this header
 LARGEST_PAYLOAD = 65535 - 20 - 60           # bytes: the IP total length of a super-segment stays 16 bits wide
 BATCH = 64                                  # frames taken per turn
+_ALONE, _SMALL = 25e-6, 700                 # seconds since the last read; bytes
 _MOST_PARTS = 1000                          # IOV_MAX is 1024
 _ETHERNET = 14
 _PLAIN = bytes(HEADER_LENGTH)
@@ -64,6 +66,7 @@ class VirtioLink(Link):
         self._fd = None
         self._skip = 0
         self._failing = False
+        self._last_read = 0.0
 
     def attach(self, host):
         """Deliver to `host` from now on."""
@@ -104,6 +107,9 @@ class VirtioLink(Link):
         fd, skip = self._fd, self._skip
         if fd is None:
             return batch
+        last, self._last_read = self._last_read, time.monotonic()
+        # a small frame that comes alone is part of a conversation: do not ask for another, poll will tell
+        alone = self._last_read - last > _ALONE
         try:
             for _ in range(BATCH):
                 data = os.read(fd, LARGEST_READ)
@@ -113,6 +119,8 @@ class VirtioLink(Link):
                 elif len(data) > skip:
                     flags, gso_type, _, gso_size, _, _ = HEADER.unpack_from(data)
                     batch.append((frame[skip:], flags != 0, gso_size if gso_type else 0))
+                if alone and len(data) < _SMALL:
+                    break
         except BlockingIOError:
             pass
         except OSError as error:
