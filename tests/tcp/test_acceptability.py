@@ -80,7 +80,8 @@ def test_old_timestamp(peer, state, flags):
     sock = getattr(peer, state)(ts=True)
     before = state_of(sock)
     una, nxt, rcv = numbers(state)
-    peer.send(flags, rcv, ack=una, payload=10 if "P" in flags else 0, ts=(peer.tsval() - 5000, peer.last_tsval))
+    old = peer.tsval() - 5000, peer.last_tsval
+    peer.send(flags, rcv, ack=una, payload=10 if "P" in flags else 0, ts=old)
     if flags == ".":
         assert all(segment.flags == "." for segment in peer.take())
     else:
