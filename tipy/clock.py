@@ -50,6 +50,11 @@ class RealClock:
     manual = False
     now = staticmethod(time.monotonic)
 
+    @classmethod
+    def wall(cls, moment):
+        """Nanoseconds since 1970 at `moment` of this clock."""
+        return time.time_ns() - round((cls.now() - moment) * 1e9)
+
     @staticmethod
     def waiter(gate, deadline):
         """What a blocked thread sleeps on until somebody calls its release(). Called inside `gate`."""
@@ -131,6 +136,11 @@ class ManualClock:
     def now(self):
         """The current virtual time."""
         return self._now
+
+    @staticmethod
+    def wall(moment):
+        """See RealClock.wall; this time began in 1970."""
+        return round(moment * 1e9)
 
     def advance(self, seconds):
         """Move time forward, running every timer that falls due, at its own time, in order."""

@@ -1,4 +1,4 @@
-"""What UDP and raw endpoints have in common: options, a bounded queue of datagrams, a pending error.
+"""What UDP and raw endpoints have in common: options, a bounded queue of datagrams, errors, groups.
 
 An endpoint is what the socket layer holds. Everything here is called inside the gate and never blocks: the
 socket layer waits with `gate.wait(endpoint, lambda: endpoint.readable)`.
@@ -6,6 +6,9 @@ socket layer waits with `gate.wait(endpoint, lambda: endpoint.readable)`.
 The queue is bounded in bytes, each datagram counted with what it costs besides its data: a flood of empty
 ones fills it as well. As in Linux a datagram is taken while the queue is not over `rcvbuf`, so that one of
 any size fits an empty queue.
+
+Errors: `error` is pending and reported once, by whatever is called next. An endpoint with `recverr`
+(IP_RECVERR) also keeps what became of each datagram, in a queue of its own (MSG_ERRQUEUE).
 """
 
 import errno
@@ -13,21 +16,55 @@ from collections import deque
 from typing import NamedTuple
 
 from tipy.errors import os_error
+from tipy.wire.icmp import DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED
 
 DEFAULT_RCVBUF = DEFAULT_SNDBUF = 212992       # Linux's rmem_default, wmem_default
 OVERHEAD = 256                                 # bytes a queued datagram costs besides its data
 
-PMTU_DONT, PMTU_WANT, PMTU_DO, PMTU_PROBE = range(4)       # values of IP_MTU_DISCOVER
+MAX_ERRORS = 64                                # queued for MSG_ERRQUEUE; what comes then is lost
+MAX_GROUPS = 20                                # joined by one endpoint, as Linux's igmp_max_memberships
+
+# values of IP_MTU_DISCOVER; the last two never set DF nor believe routers, INTERFACE never fragments either
+PMTU_DONT, PMTU_WANT, PMTU_DO, PMTU_PROBE, PMTU_INTERFACE, PMTU_OMIT = range(6)
+_BELIEVERS = (PMTU_WANT, PMTU_DO)              # these let a router lower the path MTU
+ORIGIN_LOCAL, ORIGIN_ICMP = 1, 2               # values of sock_extended_err.ee_origin
 
 
 class Datagram(NamedTuple):
-    """One datagram that arrived. data: memoryview; remote: (ip, port); local: our ip, or the group's."""
+    """One datagram that arrived. data: memoryview; remote: (ip, port); local: our ip, or the group's; time:
+    when, by the stack's clock, if the endpoint has `timestamps`; port: the one it was sent to."""
     data: memoryview
     remote: tuple
     local: bytes
     ttl: int
     tos: int
     interface: object
+    port: int = 0
+    time: float = 0.0
+
+
+class SendError(NamedTuple):
+    """What became of a datagram that we sent (struct sock_extended_err). remote: where it should have gone;
+    offender: the ip that says so, or None; data: the beginning of its payload, as far as it was quoted."""
+    errno: int
+    origin: int
+    type: int
+    code: int
+    info: int
+    offender: bytes | None
+    remote: tuple
+    data: bytes
+
+
+class Override(NamedTuple):
+    """For one datagram only (ancillary data of sendmsg): None = as the endpoint's options say."""
+    ttl: int | None = None
+    tos: int | None = None
+    source: bytes | None = None
+    interface: object = None
+
+
+_AS_USUAL = Override()
 
 
 class DatagramEndpoint:
@@ -36,7 +73,8 @@ class DatagramEndpoint:
     local, remote: (ip, port); remote is None while not connected. Options are plain attributes: ttl (None =
     the stack's), tos, ip_options (from ipv4.options.prepare), broadcast, reuse_address, reuse_port, rcvbuf,
     sndbuf, pmtu_discovery (a PMTU_ value), multicast_ttl, multicast_loop, multicast_interface,
-    multicast_all. waiters, readiness: the gate's.
+    multicast_all, multicast_address (what IP_MULTICAST_IF was given), device (an interface: only there),
+    recverr, timestamps. waiters, readiness: the gate's.
     """
 
     def __init__(self, gate, counters, name, any_address, pmtu_discovery):
@@ -54,11 +92,16 @@ class DatagramEndpoint:
         self.multicast_ttl = 1
         self.multicast_loop = True
         self.multicast_interface = None
+        self.multicast_address = any_address
         self.multicast_all = True
+        self.device = None
+        self.recverr = False
+        self.timestamps = False
         self.error = 0                 # pending errno
+        self.errors = None             # deque of SendError, made when first needed
         self.closed = False
         self.read_shut = self.write_shut = False
-        self.groups = {}               # multicast groups joined, -> interface
+        self.groups = set()            # (multicast group, interface) joined
         self.drops = 0                 # datagrams that found the queue full
         self._gate, self._counters, self._name = gate, counters, name
         self._queue = None             # deque, made when first needed
@@ -91,6 +134,77 @@ class DatagramEndpoint:
         error, self.error = self.error, 0
         return error
 
+    # -- errors ----------------------------------------------------------------------------------------
+
+    def take_send_error(self):
+        """The oldest SendError, or None. With the last one that came by ICMP its errno is forgotten too."""
+        if not self.errors:
+            return None
+        error = self.errors.popleft()
+        following = self.errors[0] if self.errors else None
+        if following is not None and following.origin == ORIGIN_ICMP:
+            self.error = following.errno
+        elif error.origin == ORIGIN_ICMP:
+            self.error = 0
+        if not self.errors:
+            self._gate.notify(self)
+        return error
+
+    def keep_errors(self, on):
+        """IP_RECVERR. Off: those that wait are forgotten."""
+        self.recverr = on
+        if not on:
+            self.errors = None
+
+    def icmp_error(self, error, port, data, told=True):
+        """An IcmpError about a datagram to remote `port` with payload `data`. `told`: report its errno if it
+        is hard (a connected endpoint); with `recverr` everything is reported."""
+        too_big = (error.type, error.code) == (DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED)
+        if too_big and self.pmtu_discovery not in _BELIEVERS:
+            return
+        if self.recverr:
+            self._keep(SendError(error.errno, ORIGIN_ICMP, error.type, error.code, error.mtu, error.source,
+                                 (error.remote, port), bytes(data)))
+            self.fail(error.errno)
+        elif told and (error.hard or too_big or error.is_local):
+            self.fail(error.errno)
+
+    def _keep(self, error):
+        if self.errors is None:
+            self.errors = deque()
+        if len(self.errors) >= MAX_ERRORS:
+            self._counters[self._name + ".drop_errors_full"] += 1
+            return
+        self.errors.append(error)
+        self._gate.notify(self)
+
+    # -- groups ----------------------------------------------------------------------------------------
+
+    def join(self, group, interface):
+        """Receive what is sent to a multicast group on an interface. OSError: EINVAL if it is none,
+        EADDRINUSE if joined, ENOBUFS if that are too many."""
+        if (group, interface) in self.groups:
+            raise os_error(errno.EADDRINUSE)
+        if len(self.groups) >= MAX_GROUPS:
+            raise os_error(errno.ENOBUFS)
+        self._network.join(group, interface)
+        self.groups.add((group, interface))
+
+    def leave(self, group, interface):
+        """Undo join; OSError(EADDRNOTAVAIL) if not joined."""
+        if (group, interface) not in self.groups:
+            raise os_error(errno.EADDRNOTAVAIL)
+        self.groups.remove((group, interface))
+        self._network.leave(group, interface)
+
+    def wants_group(self, ip, interface):
+        """Does a datagram to this broadcast address or group, which came by `interface`, concern us?
+        (IP_MULTICAST_ALL is Linux's. A copy of what we sent ourselves comes by loopback.)"""
+        if self.multicast_all or self._network.is_broadcast(ip):
+            return True
+        return any(group == ip and (joined is interface or interface.loopback)
+                   for group, joined in self.groups)
+
     # -- receiving -------------------------------------------------------------------------------------
 
     def receive(self, peek=False):
@@ -111,6 +225,10 @@ class DatagramEndpoint:
         """A datagram arrived for this endpoint; False if it had to be dropped."""
         if self.read_shut:
             return False
+        if self.device is not None and self.device is not datagram.interface:
+            return False
+        if self.timestamps:
+            datagram = datagram._replace(time=self._gate.clock.now())
         if self._queued > self.rcvbuf:
             self.drops += 1
             self._counters[self._name + ".drop_full"] += 1
@@ -142,8 +260,10 @@ class DatagramEndpoint:
         if self.closed:
             return False
         self.closed = self.read_shut = self.write_shut = True
-        self._queue = None
+        self._queue = self.errors = None
         self._queued = 0
+        for group, interface in list(self.groups):
+            self.leave(group, interface)
         self._gate.notify(self)
         return True
 
@@ -155,11 +275,35 @@ class DatagramEndpoint:
         if self.write_shut:
             raise os_error(errno.EPIPE)
 
-    def _forbids_fragments(self, path, length):
+    def _way(self, ip, override=_AS_USUAL):
+        """The Path to `ip`, as options and the override say; EACCES to a broadcast address without leave."""
+        network = self._network
+        src, interface = override.source or self.local[0], override.interface or self.device
+        if network.is_group(src):
+            src = None
+        if network.is_group(ip) and not network.is_broadcast(ip):
+            interface = interface or self.multicast_interface
+            if src is None or not any(src):
+                src = self.multicast_address
+        path = network.path(ip, src, interface)
+        if path.broadcast and not self.broadcast:
+            raise os_error(errno.EACCES)
+        self._decide_loop(path)
+        return path
+
+    def _decide_loop(self, path):
+        """Does a copy of what is sent this way come back to ourselves?"""
+        if path.multicast:
+            path.loops = self.multicast_loop and self._network.is_joined(path.dst, path.interface)
+
+    def _forbids_fragments(self, path, length, port):
         """(df, fits) for a packet of `length` bytes: DONT never sets DF, WANT does while the packet fits, DO
         and PROBE always (then a larger one is EMSGSIZE; PROBE ignores what routers said)."""
-        mtu = path.interface.mtu if self.pmtu_discovery == PMTU_PROBE else path.mtu
+        how = self.pmtu_discovery
+        mtu = path.interface.mtu if how >= PMTU_PROBE else path.mtu
         fits = length <= mtu
-        if self.pmtu_discovery >= PMTU_DO and not fits:
+        if not fits and how in (PMTU_DO, PMTU_PROBE, PMTU_INTERFACE):
+            if self.recverr:
+                self._keep(SendError(errno.EMSGSIZE, ORIGIN_LOCAL, 0, 0, mtu, None, (path.dst, port), b""))
             raise os_error(errno.EMSGSIZE)
-        return self.pmtu_discovery != PMTU_DONT and fits, fits
+        return how in (PMTU_WANT, PMTU_DO, PMTU_PROBE) and fits, fits

@@ -11,7 +11,7 @@ Protocol 255 (IPPROTO_RAW) only sends, with hdrincl.
 
 import errno
 
-from tipy.datagrams import PMTU_DONT, Datagram, DatagramEndpoint
+from tipy.datagrams import PMTU_DO, PMTU_WANT, Datagram, DatagramEndpoint
 from tipy.errors import os_error
 from tipy.wire.icmp import DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED
 from tipy.wire.ipv4 import PROTOCOL_ICMP
@@ -54,10 +54,9 @@ class Raw:
                 continue
             if any(endpoint.local[0]) and endpoint.local[0] != error.local:
                 continue
-            if too_big and endpoint.pmtu_discovery != PMTU_DONT:
+            if too_big and endpoint.pmtu_discovery in (PMTU_WANT, PMTU_DO):
                 self._network.lower_path_mtu(error.remote, error.mtu)
-            if error.hard or error.is_local or (too_big and endpoint.pmtu_discovery != PMTU_DONT):
-                endpoint.fail(error.errno)
+            endpoint.icmp_error(error, 0, error.transport)
 
     def forget(self, endpoint):
         """The endpoint is closed."""
@@ -100,6 +99,8 @@ class RawEndpoint(DatagramEndpoint):
             return False
         if self.remote is not None and self.remote[0] != packet.src:
             return False
+        if packet.to_group and not self.wants_group(packet.dst, packet.interface):
+            return False
         if self.icmp_filter and packet.protocol == PROTOCOL_ICMP and packet.start < packet.end:
             kind = packet.frame[packet.start]
             return kind >= 32 or not self.icmp_filter >> kind & 1
@@ -114,7 +115,7 @@ class RawEndpoint(DatagramEndpoint):
 
     def connect(self, ip, port=0):
         """Send to and receive from this address only."""
-        path = self._find_path(ip)
+        path = self._way(ip)
         self.local = (path.src, self.protocol) if not any(self.local[0]) else self.local
         self.remote = (path.dst, port)
 
@@ -122,7 +123,7 @@ class RawEndpoint(DatagramEndpoint):
         """Undo connect."""
         self.local, self.remote = (self._bound_ip, self.local[1]), None
 
-    def send(self, data, remote=None):
+    def send(self, data, remote=None, override=None):
         """Send one packet to `remote` ((ip, port), the port ignored) or where we are connected; returns its
         length.
 
@@ -132,15 +133,18 @@ class RawEndpoint(DatagramEndpoint):
         remote = remote or self.remote
         if remote is None:
             raise os_error(errno.EDESTADDRREQ)
-        path = self._find_path(remote[0])
+        path = self._way(remote[0]) if override is None else self._way(remote[0], override)
         self._counters["raw.out"] += 1
         if self.hdrincl:
             self._network.send_raw(path, data)
             return len(data)
         length = self._network.header_length + len(self.ip_options) + len(data)
-        df, _ = self._forbids_fragments(path, length)
-        ttl = self.multicast_ttl if path.multicast else self.ttl
-        self._network.send(path, self.protocol, [data], ttl=ttl, tos=self.tos, df=df, options=self.ip_options)
+        df, _ = self._forbids_fragments(path, length, 0)
+        ttl, tos = self.multicast_ttl if path.multicast else self.ttl, self.tos
+        if override is not None:
+            ttl = ttl if override.ttl is None else override.ttl
+            tos = tos if override.tos is None else override.tos
+        self._network.send(path, self.protocol, [data], ttl=ttl, tos=tos, df=df, options=self.ip_options)
         return len(data)
 
     def close(self):
@@ -148,11 +152,5 @@ class RawEndpoint(DatagramEndpoint):
         if self._close():
             self._raw.forget(self)
 
-    def _find_path(self, ip):
-        network, src = self._network, self.local[0]
-        path = network.path(ip, None if network.is_group(src) else src,
-                            self.multicast_interface if network.is_group(ip) else None)
-        if path.broadcast and not self.broadcast:
-            raise os_error(errno.EACCES)
-        path.loops = path.broadcast or (path.multicast and self.multicast_loop and network.is_joined(ip))
-        return path
+    def options_changed(self):
+        """Nothing is remembered."""

@@ -14,9 +14,10 @@ finishes checksums, only the pseudo-header's sum is filled in, unless IP will ha
 """
 
 import errno
+from hashlib import blake2b
 
 from tipy.checksum import pseudo_header, residue
-from tipy.datagrams import PMTU_DONT, PMTU_PROBE, Datagram, DatagramEndpoint
+from tipy.datagrams import PMTU_DO, PMTU_WANT, Datagram, DatagramEndpoint
 from tipy.errors import os_error
 from tipy.link.base import Offload
 from tipy.ports import PortTable
@@ -37,6 +38,7 @@ class Udp:
         self._gate, self._counters, self._settings = gate, counters, settings
         self._filed = {}               # (ip, port) or (ip, port, remote ip, remote port) -> [endpoint]
         self._by_port = {}             # port -> [endpoint], for groups
+        self._balance_key = rng.getrandbits(128).to_bytes(16, "big")
         network.register(PROTOCOL_UDP, self)
 
     def endpoint(self):
@@ -64,7 +66,7 @@ class Udp:
                 return
         self._counters["udp.in"] += 1
         datagram = Datagram(frame[start + HEADER_LENGTH:end], (packet.src, src_port), packet.dst, packet.ttl,
-                            packet.tos, packet.interface)
+                            packet.tos, packet.interface, dst_port)
         if packet.to_group:
             endpoints = self._group_members(datagram, dst_port)
         else:
@@ -80,19 +82,23 @@ class Udp:
         filed = self._filed
         endpoints = (filed.get((ip, port, remote_ip, remote_port)) or filed.get((ip, port))
                      or filed.get((self.network.any_address, port)) or [])
-        if len(endpoints) < 2:
-            return endpoints
-        if endpoints[-1].reuse_port:
-            mixed = (int.from_bytes(remote_ip, "big") + remote_port) * 2654435761 >> 16
-            return [endpoints[mixed % len(endpoints)]]
-        return endpoints[-1:]
+        return endpoints if len(endpoints) < 2 else self._choose(endpoints, remote_ip, remote_port)
+
+    def _choose(self, endpoints, remote_ip, remote_port):
+        """One of several that share a port, in a list: by a keyed hash of the remote address if they agreed
+        to balance (SO_REUSEPORT), so that nobody outside can aim at one of them; else the last one."""
+        if not endpoints[-1].reuse_port:
+            return endpoints[-1:]
+        key = remote_ip + remote_port.to_bytes(2, "big")
+        digest = blake2b(key, digest_size=4, key=self._balance_key).digest()
+        return [endpoints[int.from_bytes(digest, "big") % len(endpoints)]]
 
     def _group_members(self, datagram, port):
         """All endpoints for a datagram to a broadcast address or group."""
         ip = datagram.local
         anywhere = (self.network.any_address, ip)
         return [e for e in self._by_port.get(port, ()) if e.local[0] in anywhere
-                and e.remote in (None, datagram.remote) and e.wants_group(ip)]
+                and e.remote in (None, datagram.remote) and e.wants_group(ip, datagram.interface)]
 
     def icmp_error(self, error):
         """Something became of a datagram of ours. Connected endpoints are told of what is hard, and of a
@@ -105,14 +111,13 @@ class Udp:
             self._counters["udp.drop_error_stranger"] += 1
             return
         self._counters["udp.errors_in"] += 1
-        too_big = (error.type, error.code) == (DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED)
-        if too_big:
-            if all(endpoint.pmtu_discovery in (PMTU_DONT, PMTU_PROBE) for endpoint in others):
+        told = connected or self._choose(others, error.remote, dst_port)
+        if (error.type, error.code) == (DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED):
+            if not any(endpoint.pmtu_discovery in (PMTU_WANT, PMTU_DO) for endpoint in others):
                 return
             self.network.lower_path_mtu(error.remote, error.mtu)
-        if error.hard or too_big or error.is_local:
-            for endpoint in connected:
-                endpoint.fail(error.errno)
+        for endpoint in told:
+            endpoint.icmp_error(error, dst_port, error.transport[HEADER_LENGTH:], bool(connected))
 
     # -- filing ----------------------------------------------------------------------------------------
 
@@ -192,28 +197,9 @@ class UdpEndpoint(DatagramEndpoint):
         """Give the port back. Idempotent."""
         if not self._close():
             return
-        for group in list(self.groups):
-            self.leave(group)
         if self.local[1]:
             self._udp.unfile(self)
             self._udp.ports.release(self)
-
-    def join(self, group, interface=None):
-        """Receive what is sent to a multicast group. OSError: EINVAL if it is none, EADDRINUSE if joined."""
-        if group in self.groups:
-            raise os_error(errno.EADDRINUSE)
-        self._network.join(group, interface)
-        self.groups[group] = interface
-
-    def leave(self, group):
-        """Undo join; OSError(EADDRNOTAVAIL) if not joined."""
-        if group not in self.groups:
-            raise os_error(errno.EADDRNOTAVAIL)
-        self._network.leave(group, self.groups.pop(group))
-
-    def wants_group(self, ip):
-        """Does a datagram to this broadcast address or group concern us? (IP_MULTICAST_ALL is Linux's.)"""
-        return self.multicast_all or ip in self.groups or self._network.is_broadcast(ip)
 
     def _take_port(self, ip, port):
         port = self._udp.ports.bind(self, ip, port, reuse_address=self.reuse_address,
@@ -229,12 +215,13 @@ class UdpEndpoint(DatagramEndpoint):
 
     # -- sending ---------------------------------------------------------------------------------------
 
-    def send(self, data, remote=None):
+    def send(self, data, remote=None, override=None):
         """Send one datagram of `data` (bytes-like) to `remote`, or to where we are connected; returns its
         length.
 
         OSError: the pending one; EPIPE after shutdown; EDESTADDRREQ; EMSGSIZE above 65507 bytes or if it may
         not be fragmented; EACCES to a broadcast address without `broadcast`; ENETUNREACH; EINVAL to port 0.
+        override: an Override for this datagram.
         """
         self._check_sending()
         if remote is None:
@@ -248,11 +235,11 @@ class UdpEndpoint(DatagramEndpoint):
             raise os_error(errno.EMSGSIZE)
         if not remote[1]:
             raise os_error(errno.EINVAL)
-        path = self._find_path(remote[0])
+        path = self._find_path(remote[0]) if override is None else self._way(remote[0], override)
         if not self.local[1]:
             self._take_port(self.local[0], 0)
         src_port, dst_port = self.local[1], remote[1]
-        df, fits = self._forbids_fragments(path, packet_length)
+        df, fits = self._forbids_fragments(path, packet_length, dst_port if self.remote is not None else 0)
         pseudo = path.sum + PROTOCOL_UDP + length
         if fits and path.interface.tx_checksum:
             checksum = pseudo % 0xFFFF
@@ -262,20 +249,26 @@ class UdpEndpoint(DatagramEndpoint):
             offload = None
         header = STRUCT.pack(src_port, dst_port, length, checksum)
         self._counters["udp.out"] += 1
-        ttl = self.multicast_ttl if path.multicast else self.ttl
-        self._network.send(path, PROTOCOL_UDP, [header, data], ttl=ttl, tos=self.tos, df=df, options=options,
+        ttl, tos = self.multicast_ttl if path.multicast else self.ttl, self.tos
+        if override is not None:
+            ttl = ttl if override.ttl is None else override.ttl
+            tos = tos if override.tos is None else override.tos
+        self._network.send(path, PROTOCOL_UDP, [header, data], ttl=ttl, tos=tos, df=df, options=options,
                            offload=offload)
         return len(data)
 
     def _find_path(self, ip):
         """The way to `ip`; the last one is kept."""
         path = self._path
-        network = self._network
-        if path is None or path.dst != ip or path.generation != network.generation:
-            src = self.local[0]
-            interface = self.multicast_interface if network.is_group(ip) else None
-            path = self._path = network.path(ip, None if network.is_group(src) else src, interface)
-        if path.broadcast and not self.broadcast:
+        if path is None or path.dst != ip or path.generation != self._network.generation:
+            path = self._path = self._way(ip)
+        elif path.broadcast and not self.broadcast:
             raise os_error(errno.EACCES)
-        path.loops = path.broadcast or (path.multicast and self.multicast_loop and network.is_joined(ip))
+        else:
+            self._decide_loop(path)
         return path
+
+    def options_changed(self):
+        """Forget the way we last sent."""
+        self._path = None
+        self._udp.ports.change(self, reuse_address=self.reuse_address, reuse_port=self.reuse_port)

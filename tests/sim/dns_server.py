@@ -1,4 +1,5 @@
-"""A DNS server on a stack in virtual time: what its `script` says, byte for byte. It only acts, tests judge."""
+"""A DNS server on a stack in virtual time: what its `script` says, byte for byte. It only acts, tests
+judge."""
 
 from tipy.tcp.options import Options
 from tipy.wire import dns

@@ -126,11 +126,11 @@ def test_groups_are_received_while_joined():
     group = ip("239.1.2.3")
     with host.gate:
         for _ in range(2):
-            host.ipv4.join(group)
-        host.ipv4.leave(group)
+            host.ipv4.join(group, host.interface)
+        host.ipv4.leave(group, host.interface)
     host.hear_ip(PROTOCOL, b"", dst=group, dst_mac=b"\x01\x00\x5e\x01\x02\x03")
     with host.gate:
-        host.ipv4.leave(group)
+        host.ipv4.leave(group, host.interface)
     host.hear_ip(PROTOCOL, b"", dst=group, dst_mac=b"\x01\x00\x5e\x01\x02\x03")
     assert len(transport.packets) == 1
 

@@ -1,4 +1,5 @@
-"""Names from a DNS server on a second stack, in virtual time: answers, failures, lies, patience, the cache."""
+"""Names from a DNS server on a second stack, in virtual time: answers, failures, lies, patience, the
+cache."""
 
 import socket as stdlib
 
@@ -19,7 +20,8 @@ US, SERVER, SECOND = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 
 def stack_on(wire, clock, address, seed, **settings):
     log.choose(())
-    values = Settings.load(use_user_files=False, acd=False, address=f"{address}/24", mac=f"02:00:00:00:00:0{seed}",
+    values = Settings.load(use_user_files=False, acd=False, address=f"{address}/24",
+                           mac=f"02:00:00:00:00:0{seed}",
                            **settings)
     stack = Stack(link=wire.port(), clock=clock, seed=seed, settings=values)
     stack.start()
@@ -35,7 +37,8 @@ class Net:
         settings.setdefault("search", ())
         self.stack = stack_on(wire, self.clock, US, 1, **settings)
         self.socket = self.stack.socket
-        self.servers = [DnsServer(stack_on(wire, self.clock, ip, seed), bytes(map(int, ip.split("."))), script)
+        self.servers = [DnsServer(stack_on(wire, self.clock, ip, seed), bytes(map(int, ip.split("."))),
+                                  script)
                         for seed, ip, script in zip((2, 3), (SERVER, SECOND), scripts)]
 
     @property
@@ -63,7 +66,8 @@ def test_a_name_has_its_addresses():
 
 
 def test_aliases_are_followed_within_a_reply():
-    net = Net(lambda query, _: reply(query, [cname("www.example", "web.example"), cname("web.example", "host.example"),
+    net = Net(lambda query, _: reply(query, [cname("www.example", "web.example"),
+                                             cname("web.example", "host.example"),
                                              a("host.example", "192.0.2.9")]))
     assert net.socket.gethostbyname_ex("www.example") == ("host.example", ["www.example", "web.example"],
                                                           ["192.0.2.9"])
@@ -83,7 +87,8 @@ def test_an_address_has_its_name():
 
 def test_an_address_may_be_delegated_by_alias():
     net = Net(lambda query, _: reply(query, [cname("9.2.0.192.in-addr.arpa", (b"9", b"0/25", b"example")),
-                                             dns.Record((b"9", b"0/25", b"example"), 12, 1, 60, name("host.example"))]))
+                                             dns.Record((b"9", b"0/25", b"example"), 12, 1, 60,
+                                                        name("host.example"))]))
     assert net.socket.gethostbyaddr("192.0.2.9")[0] == "host.example"
 
 
@@ -219,8 +224,10 @@ def test_a_search_name_that_makes_the_name_too_long_is_left_out():
 
 
 @pytest.mark.parametrize("lie", [
-    lambda query, good: good._replace(id=query.id ^ 1), lambda query, good: good._replace(flags=good.flags & ~dns.QR),
-    lambda query, good: good._replace(questions=()), lambda query, good: good._replace(flags=good.flags | 0x0800),
+    lambda query, good: good._replace(id=query.id ^ 1), lambda query,
+    good: good._replace(flags=good.flags & ~dns.QR),
+    lambda query, good: good._replace(questions=()), lambda query,
+    good: good._replace(flags=good.flags | 0x0800),
     lambda query, good: good._replace(questions=good.questions * 2),
     lambda query, good: good._replace(questions=(dns.Question(name("other.example"), 1),)),
     lambda query, good: good._replace(questions=(good.questions[0]._replace(type=28),)),
@@ -313,7 +320,8 @@ def test_an_answer_is_kept_for_its_ttl():
 
 
 def test_the_shortest_ttl_of_the_way_counts():
-    net = Net(lambda query, _: reply(query, [cname("www.example", "h.example", 5), a("h.example", "192.0.2.1", 3000)]))
+    net = Net(lambda query, _: reply(query, [cname("www.example", "h.example", 5),
+                                             a("h.example", "192.0.2.1", 3000)]))
     for seconds, questions in ((0, 1), (6, 2)):
         net.clock.advance(seconds)
         net.socket.gethostbyname("www.example")
@@ -368,7 +376,8 @@ def test_the_cache_is_bounded():
 def test_resolv_conf_is_read(tmp_path):
     path = tmp_path / "resolv.conf"
     path.write_text("# nameserver 9.9.9.9\nnameserver 192.0.2.1\nnameserver ::1\nnameserver 127.0.0.53\n"
-                    "nameserver bad\nnameserver\ndomain old.example\nsearch one.example bad..name two.example\n"
+                    "nameserver bad\nnameserver\ndomain old.example\nsearch one.example bad..name "
+                    "two.example\n"
                     "options ndots:3 timeout:2 attempts:99 rotate timeout:x\n")
     assert config.read(str(path)) == ((bytes([192, 0, 2, 1]),), (name("one.example"), name("two.example")),
                                       {"ndots": 3, "timeout": 2, "attempts": 5})
@@ -396,7 +405,8 @@ def test_where_resolv_conf_names_the_machines_own_server_systemds_list_counts(tm
     assert (read.servers, read.search) == ((bytes([192, 0, 2, 4]),), (name("one.example"),))
 
 
-@pytest.mark.parametrize("keyword, value", [("nameservers", "300.1.1.1"), ("nameservers", "::1"), ("nameservers", 5),
+@pytest.mark.parametrize("keyword, value", [("nameservers", "300.1.1.1"), ("nameservers", "::1"),
+                                            ("nameservers", 5),
                                             ("nameservers", "224.0.0.1"), ("search", "a..b"), ("search", 5)])
 def test_settings_without_sense_are_refused(keyword, value):
     with pytest.raises(ValueError):

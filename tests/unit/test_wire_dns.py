@@ -36,8 +36,10 @@ def test_a_name_is_read_as_it_was_packed(name):
 @given(LABELS, st.binary(min_size=4, max_size=4), st.integers(0, 0x7FFFFFFF))
 def test_a_message_is_read_as_it_was_packed(name, ip, ttl):
     whole = dns.Message(7, dns.QR | dns.RD, (dns.Question(name, dns.TYPE_A),),
-                        (dns.Record(name, dns.TYPE_CNAME, 1, ttl, (b"a", b"b")), dns.Record((), dns.TYPE_A, 1, ttl, ip)),
-                        (dns.Record(name, dns.TYPE_SOA, 1, ttl, 300),), (dns.Record(name, 99, 5, ttl, b"raw"),))
+                        (dns.Record(name, dns.TYPE_CNAME, 1, ttl, (b"a", b"b")), dns.Record((), dns.TYPE_A,
+                                                                                            1, ttl, ip)),
+                        (dns.Record(name, dns.TYPE_SOA, 1, ttl, 300),), (dns.Record(name, 99, 5, ttl,
+                                                                                    b"raw"),))
     assert dns.Message.unpack(whole.pack()) == whole
 
 
@@ -134,7 +136,8 @@ def test_names_as_text():
     assert dns.name_text((b"a.b", b"c\0d")) == "a\\046b.c\\000d"
 
 
-@pytest.mark.parametrize("name, good", [((b"www", b"a-b_1"), True), ((), False), ((b"a b",), False), ((b"a\0",), False),
+@pytest.mark.parametrize("name, good", [((b"www", b"a-b_1"), True), ((), False), ((b"a b",), False),
+                                        ((b"a\0",), False),
                                         ((b"-rf",), False), ((b"a.b",), False), ((b"<script>",), False)])
 def test_only_hostnames_are_hostnames(name, good):
     assert dns.is_hostname(name) is good

@@ -17,7 +17,7 @@ import errno
 
 from tipy.address import ANY, LIMITED_BROADCAST, LOOPBACK, Network, is_multicast
 from tipy.errors import os_error
-from tipy.ipv4.addresses import MULTICAST, Addresses
+from tipy.ipv4.addresses import Addresses
 from tipy.ipv4.icmp_error import IcmpError
 from tipy.ipv4.input import Input
 from tipy.ipv4.interface import EthernetInterface, Loopback
@@ -116,9 +116,9 @@ class IPv4:
     def path(self, dst, src=None, interface=None):
         """The Path to `dst`, from our address `src` if given (None or 0.0.0.0 = choose).
 
-        OSError: EADDRNOTAVAIL if src is not ours, ENETUNREACH if no route leads there, EINVAL for 0/8 and if
-        a loopback address would leave the host. To send to a broadcast address is the transport's decision
-        (`.broadcast`).
+        interface: only this way. OSError: EADDRNOTAVAIL if src is not ours, ENETUNREACH if no route leads
+        there, EINVAL for 0/8 and if a loopback address would leave the host. To send to a broadcast address
+        is the transport's decision (`.broadcast`).
         """
         addresses = self.addresses
         if src is not None and not any(src):
@@ -127,7 +127,11 @@ class IPv4:
             raise os_error(errno.EADDRNOTAVAIL)
         if dst == ANY:
             dst = src or LOOPBACK
+        if interface is addresses.loopback and is_multicast(dst):
+            return Path(src or LOOPBACK, dst, interface, None, False, addresses.generation, self._mtus)
         if addresses.is_local(dst):
+            if interface not in (None, self.loopback, addresses.own.get(dst)):
+                raise os_error(errno.ENETUNREACH)
             own = src or (LOOPBACK if dst[0] == 127 else dst)
             return Path(own, dst, self.loopback, None, False, addresses.generation, self._mtus)
         if dst[0] == 0 or (src is not None and src[0] == 127):
@@ -164,19 +168,33 @@ class IPv4:
 
     # -- multicast -------------------------------------------------------------------------------------
 
-    def join(self, group, interface=None):
+    def interface_for(self, index=0, ip=ANY, group=None):
+        """The interface with this index, else with this address, else by which packets to `group` leave;
+        None if there is no such one."""
+        if index:
+            return next((each for each in self.addresses.interfaces if each.index == index), None)
+        if any(ip):
+            return self.loopback if ip[0] == 127 else self.addresses.own.get(ip)
+        route = self.addresses.lookup(group)
+        return route.interface if route is not None else None
+
+    def join(self, group, interface):
         """Receive packets to this multicast group; OSError(EINVAL) if it is none. Each join needs a leave."""
         if not is_multicast(group):
             raise os_error(errno.EINVAL)
-        self.addresses.join(group)
+        if self.addresses.join(group, interface) and self.membership is not None and not interface.loopback:
+            self.membership(interface, group, True)
 
-    def leave(self, group, interface=None):
+    def leave(self, group, interface):
         """Undo one join."""
-        self.addresses.leave(group)
+        if self.addresses.leave(group, interface) and self.membership is not None and not interface.loopback:
+            self.membership(interface, group, False)
 
-    def is_joined(self, group):
-        """Do we receive packets to this multicast group?"""
-        return self.addresses.destination(group, None) == MULTICAST
+    membership = None          # set by Igmp: fn(interface, group, joined), told of first join and last leave
+
+    def is_joined(self, group, interface):
+        """Do we receive packets to this multicast group there?"""
+        return self.addresses.is_joined(group, interface)
 
     # -- errors ----------------------------------------------------------------------------------------
 

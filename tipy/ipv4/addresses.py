@@ -40,7 +40,7 @@ class Addresses:
         self.own = {}                         # ip -> interface, without 127/8
         self._kinds = {LIMITED_BROADCAST: BROADCAST, ALL_HOSTS: MULTICAST}
         self._mute = frozenset()               # unicast-looking addresses that no host can have
-        self._groups = {}                      # multicast ip -> number of joins
+        self._groups = {}                      # (multicast ip, interface) -> number of joins
 
     # -- the two questions -----------------------------------------------------------------------------
 
@@ -55,7 +55,7 @@ class Addresses:
         """HOST, BROADCAST, MULTICAST (joined groups only) or NOBODY."""
         kind = self._kinds.get(dst)
         if kind is not None:
-            return kind
+            return kind if kind != MULTICAST or self.is_joined(dst, interface) else NOBODY
         return HOST if dst[0] == 127 and interface is self.loopback else NOBODY
 
     # -- ours ------------------------------------------------------------------------------------------
@@ -103,28 +103,39 @@ class Addresses:
         self._mute = frozenset(n.prefix for n in networks) | frozenset(n.broadcast for n in networks)
         self._kinds = {LIMITED_BROADCAST: BROADCAST, ALL_HOSTS: MULTICAST}
         self._kinds.update((n.broadcast, BROADCAST) for n in networks)
-        self._kinds.update((ip, MULTICAST) for ip in self._groups)
+        self._kinds.update((ip, MULTICAST) for ip, _ in self._groups)
         self._kinds.update((ip, HOST) for ip in self.own)
         self.generation += 1
 
     # -- groups ----------------------------------------------------------------------------------------
 
-    def join(self, group):
-        """Accept packets to this multicast group; counted, one `leave` for each. True the first time."""
-        self._groups[group] = self._groups.get(group, 0) + 1
+    def join(self, group, interface):
+        """Accept packets to this multicast group there; counted, one `leave` for each. True the first
+        time."""
+        key = group, interface
+        self._groups[key] = self._groups.get(key, 0) + 1
         self._kinds[group] = MULTICAST
-        return self._groups[group] == 1
+        return self._groups[key] == 1
 
-    def leave(self, group):
+    def leave(self, group, interface):
         """Undo one `join`. True if it was the last."""
-        count = self._groups.get(group, 0) - 1
+        key = group, interface
+        count = self._groups.pop(key, 0) - 1
         if count > 0:
-            self._groups[group] = count
-            return False
-        self._groups.pop(group, None)
-        if group != ALL_HOSTS:
+            self._groups[key] = count
+        elif group != ALL_HOSTS and not any(joined == group for joined, _ in self._groups):
             self._kinds.pop(group, None)
         return count == 0
+
+    def is_joined(self, group, interface):
+        """Do we accept packets to this group there? By loopback come copies of what we sent anywhere."""
+        if group == ALL_HOSTS or (group, interface) in self._groups:
+            return True
+        return interface is self.loopback and any(joined == group for joined, _ in self._groups)
+
+    def groups_on(self, interface):
+        """The multicast groups joined on an interface."""
+        return [group for group, where in self._groups if where is interface]
 
     # -- routes ----------------------------------------------------------------------------------------
 

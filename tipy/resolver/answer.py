@@ -40,7 +40,8 @@ def evaluate(message, question):
 
 
 def _aliases(message, question):
-    """((asked name, what it is an alias of ...), seconds the aliases hold); PacketError if they go in circles."""
+    """((asked name, what it is an alias of ...), seconds the aliases hold); PacketError if they go in
+    circles."""
     names, ttl = [question.name], MAX_TTL
     while True:
         if _records(message.answers, names[-1], question.type):
@@ -65,7 +66,7 @@ def _negative_ttl(message, name):
     name = dns.folded(name)
     for record in message.authority:
         zone = dns.folded(record.name)
-        if record.type == dns.TYPE_SOA and record.cls == dns.CLASS_IN and name[len(name) - len(zone):] == zone \
-                and len(zone) <= len(name):
+        above = len(zone) <= len(name) and name[len(name) - len(zone):] == zone
+        if above and record.type == dns.TYPE_SOA and record.cls == dns.CLASS_IN:
             return min(record.ttl, record.data, MAX_NEGATIVE_TTL)
     return 0

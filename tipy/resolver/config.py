@@ -45,7 +45,8 @@ class Config(NamedTuple):
                    _first(settings.dns_attempts, options.get("attempts"), _ATTEMPTS))
 
     def patience(self, attempt):
-        """Seconds to wait for one server in round `attempt`: as glibc, twice as long each time, but shared."""
+        """Seconds to wait for one server in round `attempt`: as glibc, twice as long each time, but
+        shared."""
         if not attempt or not self.servers:
             return self.timeout
         return max(self.timeout * 2 ** attempt / len(self.servers), 1)

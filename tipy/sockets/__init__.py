@@ -4,6 +4,8 @@
     stream      SOCK_STREAM over a Tcb or a Listener
     datagram    SOCK_DGRAM and SOCK_RAW over their endpoints
     options     setsockopt and getsockopt, one table with the kernel's layouts
+    ip_options  the part of it that is about the IP level, groups and datagrams
+    ancillary   what sendmsg and recvmsg carry beside the data
     readiness   a real file descriptor for select, poll, epoll, asyncio (edge: os, select, _socket)
     arguments   addresses, buffers and timeouts as programs write them
     names       getaddrinfo and its relatives

@@ -9,10 +9,10 @@ import operator
 import sys
 
 from tipy.errors import os_error
-from tipy.sockets import arguments
-from tipy.sockets.constants import SOCK_STREAM
-from tipy.sockets.datagram import clip_ancillary
+from tipy.sockets import ancillary, arguments
+from tipy.sockets.constants import SOCK_STREAM, SOL_SOCKET
 from tipy.sockets.handle import Handle, Ticket, endpoint_name, loose_fd
+from tipy.sockets import ip_options  # noqa: F401  (enters its options into the table)
 from tipy.sockets.options import get_option, set_option
 
 _real = Handle.__base__
@@ -148,18 +148,19 @@ class Socket(Handle):
         if channel is None:
             return self._passed() and _real.sendmsg(self, buffers, ancdata, flags, address)
         views = arguments.views(buffers, "sendmsg", 1, arguments.readable)
-        ancillary = _check_ancillary(ancdata)
+        told = _check_ancillary(ancdata)
         flags = arguments.c_int(flags)
         remote = None
         if address is not None:
             remote = arguments.address(address, "sendmsg", self._space.names.resolve)
         _audit("socket.sendmsg", self, address)
-        if ancillary:
-            raise os_error(errno.EINVAL)
         data = views[0] if len(views) == 1 else memoryview(b"".join(views))
         if channel.type == SOCK_STREAM:
+            for level, kind, _ in told:                # TCP looks at nothing else
+                if level == SOL_SOCKET:
+                    ancillary.check_socket_level(kind)
             return lend(channel.send, data, flags, self._deadline(channel))
-        return lend(channel.send, data, flags, self._deadline(channel), remote=remote)
+        return lend(channel.send, data, flags, self._deadline(channel), remote=remote, told=told)
 
     # -- receiving --------------------------------------------------------------------------------
 
@@ -240,7 +241,7 @@ class Socket(Handle):
             raise ValueError("invalid ancillary data buffer length")
         flags, deadline = arguments.c_int(flags), self._deadline(channel)
         data, told, out, remote = channel.receive_message(size, flags, deadline)
-        told, clipped = clip_ancillary(told, space) if told else ([], 0)
+        told, clipped = ancillary.clip(told, space) if told else ([], 0)
         return data, told, out | clipped, None if remote is None else endpoint_name(remote)
 
     # -- options ----------------------------------------------------------------------------------

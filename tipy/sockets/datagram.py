@@ -1,20 +1,17 @@
 """SOCK_DGRAM and SOCK_RAW: one call, one datagram, on a UdpEndpoint or a RawEndpoint.
 
-The endpoint queues and sends; here are the blocking calls, the cut of a datagram that is longer than the
-caller's buffer, and the ancillary data that recvmsg reports. A raw socket hands out whole IP packets, header
-included, and names its peer with port 0, as the kernel does.
+The endpoint queues and sends; here are the blocking calls and the cut of a datagram that is longer than the
+caller's buffer; what sendmsg and recvmsg carry besides the data is in ancillary.py. A raw socket hands out
+whole IP packets, header included, and names its peer with port 0, as the kernel does.
 """
 
 import errno
-import struct
 
 from tipy.errors import os_error
+from tipy.sockets import ancillary
 from tipy.sockets.base import HANGUP, NOW, PEER_DONE, READABLE, WRITABLE, Channel, destination
-from tipy.sockets.constants import (IP_PKTINFO, IP_RECVTOS, IP_RECVTTL, IP_TOS, IP_TTL, IPPROTO_IP,
-                                    MSG_CTRUNC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC,
-                                    SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_RAW)
-
-
+from tipy.sockets.constants import (MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SHUT_RD,
+                                    SHUT_RDWR, SHUT_WR, SOCK_RAW)
 
 
 class Datagram(Channel):
@@ -38,7 +35,8 @@ class Datagram(Channel):
         return self.endpoint
 
     def options_changed(self):
-        """Nothing to do: a datagram looks its options up when it is sent."""
+        """Tell the endpoint, which remembers its port and the way it sent last."""
+        self.endpoint.options_changed()
 
     # -- names ------------------------------------------------------------------------------------
 
@@ -70,8 +68,9 @@ class Datagram(Channel):
 
     # -- sending and receiving --------------------------------------------------------------------
 
-    def send(self, view, flags, deadline, everything=False, remote=None):
-        """Send `view` as one datagram, to `remote` or the connected peer; returns its length."""
+    def send(self, view, flags, deadline, everything=False, remote=None, told=()):
+        """Send `view` as one datagram, to `remote` or the connected peer; returns its length. told: ancillary
+        data, [(level, type, view)]."""
         if flags & MSG_OOB:
             raise os_error(errno.EOPNOTSUPP)
         # the packet may wait, the caller's buffer may change
@@ -82,14 +81,13 @@ class Datagram(Channel):
                 remote = destination(remote[0]), remote[1]
                 if not self.endpoint.broadcast and self.stack.ipv4.is_broadcast(remote[0]):
                     raise os_error(errno.EACCES)       # before anything that may be wrong besides
-            self.endpoint.send(data, remote)
+            override = ancillary.parse(told, self.stack.ipv4) if told else None
+            self.endpoint.send(data, remote, override)
             self.settle()
         return len(data)
 
     def take(self, flags, deadline):
         """The next datagram; None once reading was shut down."""
-        if flags & MSG_ERRQUEUE:
-            raise os_error(errno.EAGAIN)
         if flags & MSG_OOB:
             raise os_error(errno.EOPNOTSUPP)
         with self.gate:
@@ -113,6 +111,10 @@ class Datagram(Channel):
 
     def receive_from_into(self, view, flags, deadline):
         """(count, remote) of the next datagram."""
+        if flags & MSG_ERRQUEUE:
+            data, _, _, remote = self.receive_error(len(view))
+            view[:len(data)] = data
+            return len(data), remote
         datagram = self.take(flags, deadline)
         if datagram is None:
             return 0, None
@@ -121,8 +123,10 @@ class Datagram(Channel):
         view[:count] = data[:count]
         return len(data) if flags & MSG_TRUNC else count, datagram.remote
 
-    def receive_message(self, size, flags, deadline, ancillary=True):
-        """As recvmsg sees it: (data, [(level, type, value)], flags, remote)."""
+    def receive_message(self, size, flags, deadline, wanted=True):
+        """As recvmsg sees it: (data, [(level, type, value)], flags, remote); wanted: the ancillary data."""
+        if flags & MSG_ERRQUEUE:
+            return self.receive_error(size)
         datagram = self.take(flags, deadline)
         if datagram is None:
             return b"", [], 0, None
@@ -131,21 +135,21 @@ class Datagram(Channel):
         result = bytes(data[:size]) if cut else bytes(data)
         if cut and flags & MSG_TRUNC:
             result += bytes(len(data) - size)      # the kernel tells the length; the bytes are gone
-        told = self._ancillary(datagram) if ancillary and self.flags else []
+        told = []
+        if wanted and (self.flags or self.endpoint.timestamps):
+            told = ancillary.about(datagram, self.flags or {}, self.gate.clock, self.stack.ipv4)
         return result, told, MSG_TRUNC if cut else 0, datagram.remote
 
-    def _ancillary(self, datagram):
-        told = []
-        asked = self.flags
-        if asked.get((IPPROTO_IP, IP_PKTINFO)):
-            index = getattr(datagram.interface, "index", 0)
-            told.append((IPPROTO_IP, IP_PKTINFO,
-                         struct.pack("=i4s4s", index, datagram.local, datagram.local)))
-        if asked.get((IPPROTO_IP, IP_RECVTTL)):
-            told.append((IPPROTO_IP, IP_TTL, struct.pack("=i", datagram.ttl)))
-        if asked.get((IPPROTO_IP, IP_RECVTOS)):
-            told.append((IPPROTO_IP, IP_TOS, bytes((datagram.tos,))))
-        return told
+    def receive_error(self, size):
+        """MSG_ERRQUEUE: what became of a datagram of ours; EAGAIN if nothing is known, it never waits."""
+        with self.gate:
+            self.alive()
+            error = self.endpoint.take_send_error()
+            self.settle()
+        if error is None:
+            raise os_error(errno.EAGAIN)
+        flags = MSG_ERRQUEUE | (MSG_TRUNC if len(error.data) > size else 0)
+        return error.data[:size], [ancillary.about_error(error)], flags, error.remote
 
     # -- ending -----------------------------------------------------------------------------------
 
@@ -174,7 +178,7 @@ class Datagram(Channel):
     def poll(self):
         """See Channel.poll."""
         bits = WRITABLE
-        if self.endpoint.readable:
+        if self.endpoint.readable or self.endpoint.errors:
             bits |= READABLE
         if self.shut & 1:
             bits |= PEER_DONE
@@ -185,18 +189,3 @@ class Datagram(Channel):
     def unread(self):
         """Unknown for datagrams: every change counts as an arrival."""
         return None
-
-
-def clip_ancillary(told, space):
-    """What of `told` fits a control buffer of `space` bytes (CMSG_LEN each), and MSG_CTRUNC if not all."""
-    kept = []
-    for level, kind, value in told:
-        if space < 16 + len(value):
-            if space > 16:
-                kept.append((level, kind, value[:space - 16]))
-            return kept, MSG_CTRUNC
-        kept.append((level, kind, value))
-        space -= (16 + len(value) + 7) & ~7
-    return kept, 0
-
-

@@ -22,7 +22,7 @@ _PAIR = struct.Struct("=ii")               # struct linger
 _TIMEVAL = struct.Struct("@ll")
 _ANY_TYPE = (SOCK_STREAM, SOCK_DGRAM, SOCK_RAW)
 _STREAM = (SOCK_STREAM,)
-_DATAGRAM = (SOCK_DGRAM, SOCK_RAW)
+DATAGRAM = (SOCK_DGRAM, SOCK_RAW)
 
 MIN_RCVBUF = 2304                          # Linux's SOCK_MIN_RCVBUF and SOCK_MIN_SNDBUF
 MIN_SNDBUF = 4608
@@ -86,6 +86,7 @@ class Option(NamedTuple):
     set: Callable | None = None
     types: tuple = _ANY_TYPE
     changes: bool = False                  # a connection wants to hear of it
+    whole: int = 0                         # bytes a buffer must have, if there is a value; else EINVAL
 
 
 # -- ways to keep a value ---------------------------------------------------------------------------
@@ -108,7 +109,7 @@ def attribute(name, default=None, low=None, high=None, scale=None, types=_ANY_TY
     return Option(layout, get, set_, types, changes)
 
 
-def switch(name, types=_ANY_TYPE, changes=False):
+def switch(name, types=_ANY_TYPE, changes=False, layout=INT):
     """An attribute that is on or off; None (as the stack sees fit) reads as on."""
     def get(channel):
         value = getattr(channel.options, name)
@@ -117,20 +118,20 @@ def switch(name, types=_ANY_TYPE, changes=False):
     def set_(channel, value):
         setattr(channel.options, name, bool(value))
 
-    return Option(INT, get, set_, types, changes)
+    return Option(layout, get, set_, types, changes)
 
 
-def remembered(level, name, types=_ANY_TYPE, default=0):
+def remember(channel, level, name, value):
+    """Keep a value that belongs to the channel itself."""
+    if channel.flags is None:
+        channel.flags = {}
+    channel.flags[level, name] = value
+
+
+def remembered(level, name, types=_ANY_TYPE, layout=INT):
     """A switch that only has to be remembered (the channel itself looks at it, or nobody)."""
-    def get(channel):
-        return (channel.flags or {}).get((level, name), default)
-
-    def set_(channel, value):
-        if channel.flags is None:
-            channel.flags = {}
-        channel.flags[level, name] = int(bool(value))
-
-    return Option(INT, get, set_, types)
+    return Option(layout, lambda channel: (channel.flags or {}).get((level, name), 0),
+                  lambda channel, value: remember(channel, level, name, int(bool(value))), types)
 
 
 def split(stream, other):
@@ -167,13 +168,34 @@ def _set_ttl(channel, value):
     channel.options.ttl = None if value == -1 else value
 
 
+def _set_tos(channel, value):
+    # of a stream's, the two ECN bits are TCP's own
+    channel.options.tos = value & (0xFC if channel.type == SOCK_STREAM else 0xFF)
+
+
 def _set_ip_options(channel, value):
     channel.options.ip_options = prepare(value)
 
 
+def _get_linger(channel):
+    if channel.type == SOCK_STREAM:
+        return channel.options.linger
+    return (channel.flags or {}).get((SOL_SOCKET, "linger"))
+
+
 def _set_linger(channel, seconds):
-    if hasattr(channel.options, "linger"):
+    if channel.type == SOCK_STREAM:
         channel.options.linger = seconds
+    else:
+        remember(channel, SOL_SOCKET, "linger", seconds)       # nothing lingers: it is only shown again
+
+
+def _get_lowat(channel):
+    return (channel.flags or {}).get((SOL_SOCKET, "lowat"), 1)
+
+
+def _set_lowat(channel, value):
+    remember(channel, SOL_SOCKET, "lowat", value or 1)         # of datagrams: only shown again
 
 
 def _timeout(name):
@@ -210,13 +232,6 @@ def _set_congestion(channel, name):
     channel.options.congestion = name
 
 
-def _get_mtu(channel):
-    remote = channel.endpoint.remote if channel.endpoint is not None and not _accepting(channel) else None
-    if remote is None:
-        raise os_error(errno.ENOTCONN)
-    return channel.stack.ipv4.path_mtu(remote[0])
-
-
 def _set_hdrincl(channel, value):
     channel.options.hdrincl = bool(value)
 
@@ -236,20 +251,16 @@ _ROWS = (
     (SOL_SOCKET, "SO_KEEPALIVE", 9, split(switch("keepalive", changes=True),
                                           remembered(SOL_SOCKET, "SO_KEEPALIVE"))),
     (SOL_SOCKET, "SO_OOBINLINE", 10, split(switch("oobinline"), remembered(SOL_SOCKET, "SO_OOBINLINE"))),
-    (SOL_SOCKET, "SO_LINGER", 13, Option(LINGER, lambda channel: getattr(channel.options, "linger", None),
-                                         _set_linger)),
+    (SOL_SOCKET, "SO_LINGER", 13, Option(LINGER, _get_linger, _set_linger)),
     (SOL_SOCKET, "SO_RCVTIMEO", 20, _timeout("rcvtimeo")),
     (SOL_SOCKET, "SO_SNDTIMEO", 21, _timeout("sndtimeo")),
-    (SOL_SOCKET, "SO_RCVLOWAT", 18, attribute("rcvlowat", low=0, types=_STREAM, changes=True)),
+    (SOL_SOCKET, "SO_RCVLOWAT", 18, split(attribute("rcvlowat", low=0, changes=True),
+                                          Option(INT, _get_lowat, _set_lowat))),
     (IPPROTO_IP, "IP_TTL", 2, Option(BYTE, attribute("ttl", _setting("ttl")).get, _set_ttl)),
-    (IPPROTO_IP, "IP_TOS", 1, attribute("tos", low=0, high=255, layout=BYTE)),
+    (IPPROTO_IP, "IP_TOS", 1, Option(BYTE, lambda channel: channel.options.tos, _set_tos)),
     (IPPROTO_IP, "IP_OPTIONS", 4, Option(RAW, lambda channel: channel.options.ip_options, _set_ip_options)),
     (IPPROTO_IP, "IP_HDRINCL", 3, Option(BYTE, lambda channel: int(channel.options.hdrincl), _set_hdrincl,
                                          (SOCK_RAW,))),
-    (IPPROTO_IP, "IP_MTU", 14, Option(INT, _get_mtu)),
-    (IPPROTO_IP, "IP_PKTINFO", 8, remembered(IPPROTO_IP, number("IP_PKTINFO", 8), _DATAGRAM)),
-    (IPPROTO_IP, "IP_RECVTTL", 12, remembered(IPPROTO_IP, number("IP_RECVTTL", 12), _DATAGRAM)),
-    (IPPROTO_IP, "IP_RECVTOS", 13, remembered(IPPROTO_IP, number("IP_RECVTOS", 13), _DATAGRAM)),
     (IPPROTO_TCP, "TCP_NODELAY", 1, switch("nodelay", _STREAM, True)),
     (IPPROTO_TCP, "TCP_MAXSEG", 2, Option(INT, _get_maxseg, attribute("maxseg", low=88, high=32767).set,
                                           _STREAM, True)),
@@ -271,8 +282,16 @@ _ROWS = (
                                                     changes=True)),
     (IPPROTO_TCP, "TCP_NOTSENT_LOWAT", 25, attribute("notsent_lowat", low=0, types=_STREAM, changes=True)),
 )
-OPTIONS = {(level, number(name, linux)): option for level, name, linux, option in _ROWS
-           if number(name, linux) is not None}
+OPTIONS = {}
+
+
+def add_rows(rows):
+    """Enter options that programs on this platform can name."""
+    OPTIONS.update({(level, number(name, linux)): option for level, name, linux, option in rows
+                    if number(name, linux) is not None})
+
+
+add_rows(_ROWS)
 
 
 def _find(channel, level, name):
@@ -291,6 +310,8 @@ def get_option(channel, level, name, size):
     with channel.gate:
         channel.alive()
         data = option.layout.pack(option.get(channel))
+    if option.whole and data and size < option.whole:
+        raise os_error(errno.EINVAL)
     if size == 0:
         return _INT.unpack(data[:4].ljust(4, b"\0"))[0]
     if option.layout is BYTE and size < 4:

@@ -52,8 +52,8 @@ class Question(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A resource record. ttl in seconds; data: an address (bytes) for A, a name for CNAME, PTR and NS, for SOA
-    the seconds for which "no such name" may be believed; raw bytes for the rest."""
+    """A resource record. ttl in seconds; data: an address (bytes) for A, a name for CNAME, PTR and NS, for
+    SOA the seconds for which "no such name" may be believed; raw bytes for the rest."""
     name: tuple
     type: int
     cls: int
@@ -123,7 +123,8 @@ class Message(NamedTuple):
 
 
 def read_name(message, start):
-    """(name, offset behind it) of the name at message[start:]; PacketError if it is none. The bounded walker."""
+    """(name, offset behind it) of the name at message[start:]; PacketError if it is none. The bounded
+    walker."""
     labels = []
     length = 1
     position, behind, floor, pointers = start, None, start, 0
@@ -176,7 +177,8 @@ def parse_name(text):
 
 
 def name_text(name):
-    """As people write it, "www.example.org"; bytes outside of printable ASCII, dots and backslashes as \\DDD."""
+    """As people write it, "www.example.org"; bytes outside of printable ASCII, dots and backslashes as
+    \\DDD."""
     return ".".join("".join(chr(byte) if 0x21 <= byte <= 0x7E and byte not in b".\\" else f"\\{byte:03d}"
                             for byte in label) for label in name)
 
