@@ -233,7 +233,6 @@ def test_writable_again_when_a_third_is_free(peer):
     assert "out" in polled(sock)
 
 
-@pytest.mark.xfail(strict=True, reason="writable only one ACK later")
 def test_notsent_lowat_gates_writable(peer):
     """TB 11: TCP_NOTSENT_LOWAT."""
     module = peer.bed.socket

@@ -73,7 +73,7 @@ def process(tcb, seg):
     if seg.options.timestamp is not None and tcb.ts_ok and seg.options.timestamp[1]:
         news.echo_ms = echo_ms(tcb, seg.options.timestamp[1])
     if ack < una:
-        if seg.options.sack and tcb.sack_ok and tcb.packets_out:
+        if seg.options.sack and tcb.sack_ok:
             _old(tcb, seg, news, una)
         return _OK
     news.advanced = ack > una
@@ -99,6 +99,8 @@ def process(tcb, seg):
         sack.tag(tcb, seg, news, una)
     if news.advanced:
         tcb.retries = 0
+        if tcb.loss is not None:
+            tcb.loss.stalled_since = None
         tcb.bytes_acked += ack - una
         _clean(tcb, ack, news, prior_fack)
     if tcb.records and tcb.records[0].sacked:

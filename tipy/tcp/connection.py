@@ -143,8 +143,6 @@ class Connection(Tcb):
         if self.error:
             code = self.take_error()
             raise os_error(errno.ECONNRESET if code == errno.EPIPE else code)
-        if self.state is State.CLOSED and not (self.eof or self.rcv_shut or self.connected or self.irs):
-            raise os_error(errno.ENOTCONN)
 
     def _after_read(self):
         """Buffer space is free again: perhaps the peer should know."""
@@ -266,8 +264,9 @@ class Connection(Tcb):
             self.cc = chosen(self)
         if self.connected:
             self.update_mss()
-            if options.keepalive:
-                self.arm_life(keepalive_times(self)[0])
+            if options.keepalive and not self.orphan and self.state is not State.TIME_WAIT:
+                silent = self.now() - max(self.last_heard, self.last_received)
+                self.arm_life(max(keepalive_times(self)[0] - silent, 0.0))
             output(self, nagle=not options.nodelay)    # TCP_NODELAY pushes out even what a cork holds
 
     def _quick_ack(self, on):

@@ -42,7 +42,7 @@ class SequenceNumbers:
     def check_cookie(self, local, remote, irs, cookie, now):
         """The MSS in `cookie` if it is one of ours and fresh, else None."""
         period, index = int(now / _COOKIE_PERIOD), cookie & 3
-        for age in (0, 1):
+        for age in range(min(period, 1) + 1):
             if self._cookie(local, remote, irs, period - age, index) == cookie:
                 return COOKIE_MSS[index]
         return None

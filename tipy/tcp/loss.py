@@ -31,7 +31,7 @@ class LossState:
 
     __slots__ = (
         "phase", "sacked_out", "lost_out", "retrans_out", "high_seq", "fack",
-        "undo_marker", "undo_retrans", "retrans_stamp", "prior_ssthresh", "prior_cwnd", "prr_delivered", "prr_out",
+        "undo_marker", "undo_retrans", "retrans_stamp", "stalled_since", "prior_ssthresh", "prior_cwnd", "prr_delivered", "prr_out",
         "reordering", "reordering_seen", "dsack_seen", "dsack_count", "reneged", "frto", "hold_back",
         "rack_time", "rack_end", "rack_rtt", "rack_advanced", "rack_steps", "rack_persist", "rack_dsack",
         "rack_round_end", "tlp_end", "tlp_resent")
@@ -44,6 +44,7 @@ class LossState:
         self.undo_marker = None                # snd_una when the last reduction began, while it may be undone
         self.undo_retrans = 0                  # retransmissions since then not yet known to be needless
         self.retrans_stamp = None              # when the first of them was sent
+        self.stalled_since = None              # when, since SND.UNA last moved, something was first sent again
         self.prior_ssthresh = 0
         self.prior_cwnd = 0
         self.prr_delivered = self.prr_out = 0
@@ -118,6 +119,8 @@ class LossState:
         """A record has just been sent again."""
         if self.retrans_stamp is None:
             self.retrans_stamp = tcb.now()
+        if self.stalled_since is None:
+            self.stalled_since = tcb.now()
         self.undo_retrans = max(self.undo_retrans, 0) + record.count
 
     def saw_reordering(self, tcb, low):

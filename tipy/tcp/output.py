@@ -37,6 +37,8 @@ def output(tcb, hold=False, nagle=True):
         queue = tcb.sendq
         if queue is not None and queue.end > tcb.snd_nxt or tcb.fin_queued and has_unsent(tcb):
             send_new(tcb, hold, nagle)
+            if tcb.options.notsent_lowat and (tcb.waiters or tcb.readiness is not None):
+                tcb.tcp.gate.notify(tcb)                   # less is unsent now: perhaps the user may write
             if not tcb.packets_out and tcb.pending is None and has_unsent(tcb):
                 alarm.watch_window(tcb)
     if tcb.ack_now:
@@ -211,7 +213,7 @@ def retransmit(tcb, index, segments=1):
         most = max(window // mss * mss, min(window, mss))
     length = record.end - record.seq - record.fin
     if length > most:
-        split(tcb.records, index, record.seq + most, mss)
+        split(tcb, index, record.seq + most, mss)
         length = most
     elif length < mss and record.count == 1:
         length = _collapse(tcb, index, min(mss, window))

@@ -17,7 +17,7 @@ _TIMER_SLACK = 0.002
 def advance(tcb, loss, record):
     """`record` was delivered: remember when it was sent, if that is the latest (section 6.2 step 2)."""
     rtt = tcb.now() - record.sent_at
-    if record.ever and rtt < tcb.rtt.min_rtt:
+    if record.ever and rtt < tcb.rtt.min_rtt - 1e-7:
         return                                 # it must have been the original that arrived
     loss.rack_advanced = True
     loss.rack_rtt = rtt

@@ -44,18 +44,25 @@ def find(records, seq):
     return index
 
 
-def split(records, index, at, mss):
-    """Cut records[index] at sequence number `at`; the counts are shared out as `mss` cuts the bytes."""
+def split(tcb, index, at, mss):
+    """Cut tcb.records[index] at sequence number `at`; its count is shared out as `mss` cuts the bytes. A single wire
+    segment that is cut counts as two from now on."""
+    records, loss = tcb.records, tcb.loss
     first = records[index]
     rest = Sent(at, first.end, first.sent_at, 1, first.fin)
     rest.sacked, rest.lost, rest.resent, rest.ever = first.sacked, first.lost, first.resent, first.ever
-    total = first.count
     first.end, first.fin = at, False
-    if total > 1:
+    if first.count > 1:
+        total = first.count
         first.count = min(max(-(-(at - first.seq) // mss), 1), total - 1)
         rest.count = total - first.count
+    else:
+        tcb.packets_out += 1
+        if loss is not None:
+            loss.sacked_out += first.sacked
+            loss.lost_out += first.lost
+            loss.retrans_out += first.resent
     records.insert(index + 1, rest)
-    return rest.count if total > 1 else 0
 
 
 def _start(record):

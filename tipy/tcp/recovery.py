@@ -116,7 +116,7 @@ def _newreno(tcb, loss, advanced):
         head = tcb.records[0]
         if not head.lost:
             if head.count > 1:
-                split(tcb.records, 0, head.seq + tcb.mss, tcb.mss)
+                split(tcb, 0, head.seq + tcb.mss, tcb.mss)
             loss.mark_lost(tcb, head)
 
 

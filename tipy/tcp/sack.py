@@ -83,16 +83,12 @@ def _mark(tcb, loss, left, right, duplicate, news):
             else:                              # it ends inside: whole segments only
                 at = record.seq + (right - record.seq) // mss * mss
             if record.seq < at < record.end:
-                _cut(tcb, loss, index, at)
+                split(tcb, index, at, mss)
                 record = records[index]
         if record.seq >= left and record.end <= right:
             low = min(low, _delivered(tcb, loss, record, duplicate, news))
         index += 1
     return low
-
-
-def _cut(tcb, loss, index, at):
-    split(tcb.records, index, at, tcb.mss)
 
 
 def _delivered(tcb, loss, record, duplicate, news):

@@ -18,7 +18,7 @@ def segment_arrives(tcb, seg):
     """A segment for a connection in TIME-WAIT."""
     flags, stamp, settings = seg.flags, seg.options.timestamp, tcb.tcp.settings
     past = tcb.ts_ok and stamp is not None and unwrap(tcb.ts_recent, stamp[0]) > stamp[0]
-    if seg.seq == tcb.rcv_nxt and (seg.end == seg.seq or flags & RST) and (flags & RST or not past):
+    if seg.seq == tcb.rcv_nxt and (seg.end == seg.seq or flags & RST) and not past:
         if flags & RST and not settings.rfc1337:
             tcb.tcp.forget(tcb)
             return

@@ -81,7 +81,7 @@ def _given_up(tcb):
     limit = tcb.tcp.settings.retries2
     if tcb.orphan and tcb.rtt.rto >= tcb.tcp.settings.rto_max:
         limit = min(limit, _ORPHAN_RETRIES)
-    since = tcb.loss.retrans_stamp if tcb.loss is not None else None
+    since = tcb.loss.stalled_since if tcb.loss is not None else None
     if not tcb.retries or since is None:
         return False
     return tcb.now() - since >= (tcb.options.user_timeout or model_timeout(tcb.tcp.settings, limit)) - 1e-9
@@ -99,7 +99,7 @@ def model_timeout(settings, retries):
 def _clamped(tcb, delay):
     """Do not sleep past the user's time-out."""
     limit = tcb.options.user_timeout
-    since = tcb.loss.retrans_stamp if tcb.loss is not None else None
+    since = tcb.loss.stalled_since if tcb.loss is not None else None
     if not limit or since is None:
         return delay
     return min(delay, max(since + limit - tcb.now(), 0.001))
@@ -140,7 +140,7 @@ def _resend_tail(tcb):
     tail = tcb.records[index]
     if tail.count > 1:
         mss = tcb.mss
-        split(tcb.records, index, tail.seq + (tail.count - 1) * mss, mss)
+        split(tcb, index, tail.seq + (tail.count - 1) * mss, mss)
         index += 1
     return retransmit(tcb, index)
 
