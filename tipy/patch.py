@@ -11,7 +11,7 @@ ever.
 
 Modules that imported one of those names (`from socket import socket`) are swept: wherever a loaded module,
 or a class in one, holds the old object, it gets the new one. `ssl.SSLSocket` inherits from the socket
-class, so its class body is run again (see tls.py). What was made before stays as it was: kernel sockets go
+class, so its class body is run again (see sslsocket.py). What was made before stays as it was: kernel sockets go
 on working, and subclasses of the old class, other than ssl's, remain kernel sockets.
 
 No stack is started here: sockets belong to the default stack, or fail with ENETDOWN and the sentence that
@@ -20,10 +20,12 @@ says what to do.
 
 import contextlib
 import importlib
-import importlib.util
 import sys
 import threading
 import types
+
+from tipy import sslsocket
+from tipy.imports import no_longer_awaited, when_imported
 
 _SPARED = ("tipy", "socket", "_socket")        # these modules are not swept
 _lock = threading.RLock()
@@ -92,9 +94,9 @@ class _Patch:
             _set(target, name, value)
         pairs = [(new, self.kernel.__dict__[name]) for name, _, new in self._differences()]
         self._sweep(set(sys.modules) - self.known, pairs)
-        _no_longer_awaited("ssl", self._change_ssl)
+        no_longer_awaited("ssl", self._change_ssl)
         if "ssl" in sys.modules and "ssl" not in self.known:
-            _rebase_ssl(self.kernel)
+            sslsocket.install(sys.modules["ssl"], self.kernel)
 
     def _differences(self):
         """(name, the kernel's, ours) of what has to be ours: what the layer below replaces, the class, the
@@ -110,7 +112,7 @@ class _Patch:
 
     def _change_ssl(self, module):
         before = module.SSLSocket
-        _rebase_ssl(self.ours)
+        sslsocket.install(module, self.ours)
         if module.SSLSocket is not before:
             self.changes += [(vars(module), "SSLSocket", before),
                              (module.SSLContext, "sslsocket_class", before)]
@@ -151,48 +153,3 @@ def _set(target, name, value):
         target[name] = value
     else:
         setattr(target, name, value)
-
-
-def _rebase_ssl(module):
-    """Let ssl's SSLSocket inherit from the socket class of `module`."""
-    from tipy import tls
-    tls.install(module)
-
-
-# -- modules that come later ------------------------------------------------------------------------
-
-
-class _Finder:
-    """Stands first in sys.meta_path until the module `name` is imported; then `then(module)` is called."""
-
-    def __init__(self, name, then):
-        self.name, self.then = name, then
-
-    def find_spec(self, name, path=None, target=None):
-        """importlib's protocol: the spec the others find, with a loader that tells us."""
-        if name != self.name:
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.loader is not None:
-            execute, then = spec.loader.exec_module, self.then
-
-            def exec_module(module):
-                execute(module)
-                then(module)
-
-            spec.loader.exec_module = exec_module
-        return spec
-
-
-def when_imported(name, then):
-    """Call then(module) now, if the module `name` is loaded, or once it is."""
-    if name in sys.modules:
-        then(sys.modules[name])
-    else:
-        sys.meta_path.insert(0, _Finder(name, then))
-
-
-def _no_longer_awaited(name, then):
-    sys.meta_path[:] = [finder for finder in sys.meta_path
-                        if not (isinstance(finder, _Finder) and (finder.name, finder.then) == (name, then))]

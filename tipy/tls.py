@@ -1,16 +1,14 @@
 """TLS over our sockets: what `ssl.SSLSocket` needs below itself. Edge: ssl, threading.
 
-The C code behind `SSLContext.wrap_socket` reads and writes a kernel descriptor. `install` replaces one
-method, `SSLContext._wrap_socket`: for a socket of ours it returns an `Engine`, which has the methods of
-`_ssl._SSLSocket` but lets OpenSSL work on two memory buffers and moves their content through the channel
-itself. Everything above, `SSLSocket` first of all, stays the standard library's.
+The C code behind `SSLContext.wrap_socket` reads and writes a kernel descriptor. For a socket of ours an
+`Engine` takes its place (sslsocket.py sees to that): it has the methods of `_ssl._SSLSocket`, but lets OpenSSL
+work on two memory buffers and moves their content through the channel itself. Everything above, `SSLSocket` first of all, stays the standard library's.
 
 Two points make it behave like the original. Exactly one TLS record is fetched at a time: what a program has
 not asked for stays in the connection, where select sees it. And a non-blocking write encrypts no more than
 the connection has room for: nothing is ever left behind that nobody would send.
 """
 
-import inspect
 import ssl
 import threading
 import weakref
@@ -231,28 +229,3 @@ class Engine:
             self._missing = int.from_bytes(self._header[3:], "big") or 1
             self._header = b""
         return True
-
-
-def install(socket_module):
-    """Make `ssl` work with the sockets of `socket_module` (idempotent)."""
-    context_class = ssl.SSLContext
-    original = context_class._wrap_socket
-    if not hasattr(original, "tipy"):
-        def _wrap_socket(self, sock, server_side, server_hostname=None, *, owner=None, session=None):
-            if getattr(sock, "_channel", None) is None:
-                return original(self, sock, server_side, server_hostname, owner=owner, session=session)
-            return Engine(self, sock, server_side, server_hostname, owner, session)
-
-        _wrap_socket.tipy = True
-        context_class._wrap_socket = _wrap_socket
-    if not issubclass(ssl.SSLSocket, socket_module.socket):
-        _rebase(socket_module)
-
-
-def _rebase(socket_module):
-    """`ssl` was imported before: its SSLSocket has the wrong base. Run the class body again."""
-    source = inspect.getsource(ssl.SSLSocket)
-    ssl.socket = socket_module.socket
-    exec(compile(source, ssl.__file__, "exec"), ssl.__dict__)
-    ssl.SSLSocket.__module__ = "ssl"
-    ssl.SSLContext.sslsocket_class = ssl.SSLSocket

@@ -24,6 +24,7 @@ FLOORS = (
     ("icmp udp raw tcp"),
     ("sockets"),
     ("tls resolver"),
+    ("sslsocket"),
     ("stack"),
     ("driver socket testing"),
     ("patch"),

@@ -10,6 +10,8 @@ import sys
 import threading
 import types
 
+from tipy.imports import when_imported
+
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _OUR_FAULT = (AttributeError, NameError, LookupError, AssertionError, ZeroDivisionError, ImportError)
 
@@ -58,7 +60,6 @@ def hide_ours():
     """From now on, in whatever threads, finalizers and the `traceback` module show."""
     _wrap_hook(threading, "excepthook")
     _wrap_hook(sys, "unraisablehook")
-    from tipy.patch import when_imported
     when_imported("traceback", _filter_summaries)
 
 
