@@ -20,6 +20,8 @@ from importlib.machinery import PathFinder
 
 import _socket
 
+from tipy import sslsocket
+from tipy.imports import when_imported
 from tipy.sockets import arguments, handle
 from tipy.sockets.api import Socket
 from tipy.sockets.names import Names
@@ -166,10 +168,10 @@ def _sendfile(module, original):
 def _patch_stdlib(module):
     """What else needs to know when `module` has taken the place of the stdlib's socket module."""
     try:
-        from tipy import tls
-    except ImportError:                    # a Python without ssl
+        import ssl
+    except ImportError:                    # a Python without it
         return
-    tls.install(module)
+    sslsocket.install(ssl, module)
 
 
 def make_module(stack):
@@ -191,6 +193,7 @@ def _become_default():
     sys.modules[__name__] = module
     _fill(module, Space())
     module.patch_stdlib = lambda: _patch_stdlib(module)
+    when_imported("ssl", lambda ssl: sslsocket.support(ssl, module))
 
 
 _become_default()
