@@ -185,9 +185,11 @@ def _clean(tcb, ack, news, prior_fack):
         if record.ever:
             news.retrans_acked = True
         elif not record.sacked:
-            news.last_acked = record.sent_at
-            if news.first_acked is None:
-                news.first_acked = record.sent_at
+            if not record.lost:                        # else it waited for a lost ACK: that is no round trip
+                news.last_acked = record.sent_at
+                if news.first_acked is None:
+                    news.first_acked = record.sent_at
+            if low is None:
                 low = record.seq
             if loss is not None and record.end <= loss.high_seq:
                 news.original_delivered = True
@@ -263,6 +265,11 @@ def _measure(tcb, news):
     elif news.first_sacked is not None:
         rtt = now - news.first_sacked
         latest = now - news.last_sacked
+    elif news.acked and news.dsack:
+        # Our retransmission arrived, as a duplicate: earlier ACKs were lost, and the timestamp echoed is as old as they
+        # are. That measures nothing, but the network works.
+        tcb.rtt.end_back_off()
+        return
     elif news.acked and news.echo_ms is not None:
         rtt = latest = now - news.echo_ms / 1000
     else:

@@ -44,6 +44,10 @@ class RttEstimator:
         """The timer fired: wait twice as long next time."""
         self._apply(self.backoff + 1)
 
+    def end_back_off(self):
+        """The network works again, though nothing could be measured."""
+        self._apply(0)
+
     def _apply(self, backoff):
         self.backoff = backoff
         self.rto = min(self.rto_unbacked * (1 << backoff), self._settings.rto_max) if backoff else self.rto_unbacked

@@ -112,9 +112,10 @@ def _delivered(tcb, loss, record, duplicate, news):
                     overtaken = record.seq     # never sent again, yet here: the path reorders
                 if record.end <= loss.high_seq:
                     news.original_delivered = True
-                if news.first_sacked is None:
-                    news.first_sacked = record.sent_at
-                news.last_sacked = record.sent_at
+                if not record.lost:            # else it waited for a lost ACK: that is no round trip
+                    if news.first_sacked is None:
+                        news.first_sacked = record.sent_at
+                    news.last_sacked = record.sent_at
             loss.unmark_lost(record)
         record.sacked = True
         loss.sacked_out += record.count
