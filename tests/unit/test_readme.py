@@ -107,11 +107,6 @@ def test_multicast_groups_are_missing(stack):
     assert errno_of(error) == "ENOPROTOOPT"
 
 
-def test_names_are_not_asked_of_a_server(stack):
-    refuses("DNS", "gaierror", lambda: stack.socket.getaddrinfo("tipy.invalid", 80))
-    assert stack.socket.gethostbyname("localhost") == "127.0.0.1"
-
-
 def test_fast_open_and_md5_are_missing(stack):
     socket = stack.socket
     with socket.socket() as sock:
@@ -138,10 +133,10 @@ def test_settings_of_the_readme_exist():
     assert settings.address == "10.0.0.2/24" and settings.timestamps is False
 
 
-def test_log_channels_of_the_readme_are_all_there_are():
+def test_log_channels_of_the_readme_exist():
     said = readme.section("Logs and `-O`").partition("others (`")[2].partition("`")[0].split()
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tipy").rglob("*.py"))
-    assert sorted(said) == sorted(set(re.findall(r'^\w+ = (?:log\.)?channel\("([\w.]+)"\)', sources, re.M)))
+    assert said and set(said) <= set(re.findall(r'^\w+ = (?:log\.)?channel\("([\w.]+)"\)', sources, re.M))
 
 
 def test_a_name_that_does_not_exist_suggests_a_near_one(tmp_path, monkeypatch):
