@@ -9,11 +9,14 @@ import zlib
 
 from tipy.testing.peer import pattern
 
+# the kernel's socket is closed then, what is in TIME-WAIT is no socket any more
+_TIME_WAIT, _CLOSED = 6, 7
 LINGER = "LINGER"              # an option whose value is a struct; ("set", LINGER, seconds)
 _INFO = struct.Struct("=8B24I")
 _INFO_NAMES = ("state", "ca_state", "retransmits", "probes", "backoff", "options", "wscale", "flags",
                "rto", "ato", "snd_mss", "rcv_mss", "unacked", "sacked", "lost", "retrans", "fackets",
-               "last_data_sent", "last_ack_sent", "last_data_recv", "last_ack_recv", "pmtu", "rcv_ssthresh", "rtt",
+               "last_data_sent", "last_ack_sent", "last_data_recv", "last_ack_recv", "pmtu", "rcv_ssthresh",
+               "rtt",
                "rttvar", "snd_ssthresh", "snd_cwnd", "advmss", "reordering", "rcv_rtt", "rcv_space",
                "total_retrans")
 
@@ -92,7 +95,8 @@ class Calls:
         start = self.taken.get(on, 0)
         if not peek and not oob:
             self.taken[on] = start + len(data)
-        return f"{len(data)}" if data == pattern(start + 1, len(data)) else f"{len(data)} crc {zlib.crc32(data):x}"
+        return f"{len(data)}" if data == pattern(start + 1,
+                                                 len(data)) else f"{len(data)} crc {zlib.crc32(data):x}"
 
     def shutdown(self, on, how):
         self.sockets[on].shutdown(how)
@@ -107,4 +111,6 @@ class Calls:
     def info(self, on, *names):
         raw = self.sockets[on].getsockopt(self.module.IPPROTO_TCP, self.module.TCP_INFO, _INFO.size)
         values = dict(zip(_INFO_NAMES, _INFO.unpack(raw)))
+        if values["state"] == _TIME_WAIT:
+            values["state"] = _CLOSED
         return " ".join(f"{name} {values[name] if values[name] < 0x7FFFFFFF else 'inf'}" for name in names)

@@ -1,10 +1,10 @@
 """Comparing two runs of one script. What differs is told in lines:
 
-    - text      the kernel did this, tipy did not          ~ text (sooner), ~ text (later)   both did, but tipy
-    + text      tipy did this, the kernel did not            sooner or later after the step before
+    - text      the kernel did this, tipy did not          ~ text (sooner), ~ text (later)   both did, but
+    tipy + text      tipy did this, the kernel did not            sooner or later after the step before
 
-Times are compared from the last step on: a kernel's timers are late by up to an eighth (its timer wheel) and a
-few ticks, and the reading process may be late as well.
+Times are compared from the last step on: a kernel's timers are late by up to an eighth (its timer wheel) and
+a few ticks, and the reading process may be late as well.
 """
 
 from difflib import SequenceMatcher

@@ -32,9 +32,11 @@ _PATIENCE = 5.0
 # Defaults of the kernel that tipy follows, whatever the machine's are; plus what keeps scripts apart.
 SYSCTLS = {
     "rmem": "4096 131072 6291456", "wmem": "4096 16384 4194304", "congestion_control": "reno", "ecn": "2",
-    "no_metrics_save": "1", "sack": "1", "dsack": "1", "timestamps": "1", "window_scaling": "1", "recovery": "1",
-    "early_retrans": "3", "syn_linear_timeouts": "0", "rfc1337": "0", "slow_start_after_idle": "1",
-    "invalid_ratelimit": "500", "syncookies": "1", "fin_timeout": "60", "retries2": "15", "rto_min_us": "200000",
+    "no_metrics_save": "1", "sack": "1", "dsack": "1", "timestamps": "1", "window_scaling": "1",
+    "recovery": "1",
+    "early_retrans": "3", "syn_linear_timeouts": "0", "rfc1337": "1", "slow_start_after_idle": "1",
+    "invalid_ratelimit": "500", "syncookies": "1", "fin_timeout": "60", "retries2": "15",
+    "rto_min_us": "200000",
     "frto": "2", "mtu_probing": "0", "syn_retries": "6", "synack_retries": "5", "tw_reuse": "2",
 }
 
@@ -52,7 +54,8 @@ class Kernel:
         groups = {}
         for index, (_, script) in enumerate(scripts):
             groups.setdefault(tuple(sorted(script.sysctls.items())), []).append(index)
-        jobs = {key: self._host(dict(key)).start(run_scripts, [scripts[index] for index in members], dict(key))
+        jobs = {key: self._host(dict(key)).start(run_scripts, [scripts[index] for index in members],
+                                                 dict(key))
                 for key, members in groups.items()}
         results = [None] * len(scripts)
         for key, job in jobs.items():
@@ -210,8 +213,8 @@ class _Loop:
 
 
 def _forbid_bursts(index):
-    """No segmentation offload in the kernel's TCP either: what it sends in one go is one segment, as on tipy's
-    memory link (IFLA_GSO_MAX_SEGS = 1)."""
+    """No segmentation offload in the kernel's TCP either: what it sends in one go is one segment, as on
+    tipy's memory link (IFLA_GSO_MAX_SEGS = 1)."""
     body = struct.pack("=BxHiII", 0, 0, index, 0, 0) + struct.pack("=HHI", 8, _IFLA_GSO_MAX_SEGS, 1)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE) as sock:
         sock.settimeout(5)

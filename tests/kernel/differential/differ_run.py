@@ -104,7 +104,8 @@ class Run:
         return self.stamps[wanted] if wanted < len(self.stamps) else 0
 
     def _icmp(self, details):
-        header = tcp.TcpHeader(self.place.port, PEER_PORT, self.iss.get(PEER_PORT, 0) + details["seq"] & 0xFFFFFFFF,
+        header = tcp.TcpHeader(self.place.port, PEER_PORT,
+                               self.iss.get(PEER_PORT, 0) + details["seq"] & 0xFFFFFFFF,
                                self.script.iss + 1 & 0xFFFFFFFF, flags=tcp.ACK, window=1000)
         quoted = build(self.local, self.remote, header, b"", bytes(100))[:28]
         body = icmp.IcmpHeader(details["type"], details["code"], 0, details["mtu"]).pack() + quoted
@@ -128,7 +129,10 @@ class Run:
         self.stamps.append(options.timestamp[0] if options.timestamp is not None else None)
         payload = body[wire.header_length:]
         seq = relative(wire.seq, self.iss.get(wire.dst_port))
-        text = f"< {tcp.flags_text(wire.flags)} {seq}:{seq + len(payload)}({len(payload)})"
+        if not wire.seq and wire.flags & tcp.RST:
+            seq = 0                    # not of any connection
+        flags = tcp.flags_text(wire.flags if self.script.pushes or not payload else wire.flags & ~tcp.PSH)
+        text = f"< {flags} {seq}:{seq + len(payload)}({len(payload)})"
         if wire.flags & tcp.ACK:
             text += f" ack {relative(wire.ack, self.script.iss)}"
         text += self._window(wire) + self._options(raw, options)

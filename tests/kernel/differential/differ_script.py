@@ -1,4 +1,5 @@
-"""A script: what a program and a hand-driven peer do to a TCP, step by step. It does not say what must happen.
+"""A script: what a program and a hand-driven peer do to a TCP, step by step. It does not say what must
+happen.
 
     script = Script("delayed ACK")
     script.passive()                              # the peer opens a connection, the program accepts it
@@ -35,11 +36,13 @@ class Script:
     sysctls   Linux's names without "net.ipv4.tcp_", set while a step of this script runs; each has a tipy
               setting of the same name, unless `tipy_settings` says how it is called there
     windows   compare window fields exactly (else only: zero or not)
+    pushes    compare PSH on data (Linux also sets it where more than half the peer's window waits to be sent)
     iss       the peer's initial sequence number
     """
 
-    def __init__(self, name, *, cc="reno", sysctls=None, tipy_settings=None, windows=False, iss=0xFFFFFE00):
-        self.name, self.cc, self.windows, self.iss = name, cc, windows, iss
+    def __init__(self, name, *, cc="reno", sysctls=None, tipy_settings=None, windows=False, pushes=True,
+                 iss=0xFFFFFE00):
+        self.name, self.cc, self.windows, self.pushes, self.iss = name, cc, windows, pushes, iss
         self.sysctls = dict(sysctls or {})
         self.tipy_settings = self.sysctls if tipy_settings is None else dict(tipy_settings)
         self.steps = []
@@ -81,12 +84,14 @@ class Script:
 
     def info(self, *names, after=0):
         """What TCP_INFO tells."""
-        self.call("info", *(names or ("state", "ca_state", "snd_cwnd", "snd_ssthresh", "unacked", "sacked", "lost",
+        self.call("info",
+                  *(names or ("state", "ca_state", "snd_cwnd", "snd_ssthresh", "unacked", "sacked", "lost",
                                       "retrans")), after=after)
 
     # -- the peer -------------------------------------------------------------------------------------
 
-    def segment(self, flags, length=0, *, seq=None, ack=None, win=None, mss=None, ws=None, sack_ok=False, ts=None,
+    def segment(self, flags, length=0, *, seq=None, ack=None, win=None, mss=None, ws=None, sack_ok=False,
+                ts=None,
                 ecr=LAST, sack=(), raw=None, urgent=0, tos=0, port=PEER_PORT,
                 after=None):
         """The peer sends a segment. What is left out goes on where the script stands.
@@ -108,19 +113,23 @@ class Script:
             ts = TS_BASE + round((self.time + after) * 1000)
         text = f"{flags or 'none'} {seq}:{seq + length}({length})" + (f" ack {ack}" if "." in flags else "")
         text += f" win {self.win}"
-        for name, value in (("from port", port if port != PEER_PORT else None), ("mss", mss), ("ws", ws), ("sackOK", sack_ok), ("ts", ts), ("raw", raw and raw.hex()),
+        for name, value in (("from port", port if port != PEER_PORT else None), ("mss", mss), ("ws", ws),
+                            ("sackOK", sack_ok), ("ts", ts), ("raw", raw and raw.hex()),
                             ("urg", urgent), ("tos", tos)):
             if value not in (None, False, 0):
                 text += f" {name}" if value is True else f" {name} {value}"
         text += "".join(f" sack {left}:{right}" for left, right in sack)
-        self._add(after, "segment", text, flags=flags, seq=seq, ack=ack or 0, length=length, win=self.win, mss=mss,
-                  ws=ws, sack_ok=sack_ok, ts=ts or None, ecr=ecr, sack=tuple(sack), raw=raw, urgent=urgent, tos=tos, port=port)
+        self._add(after, "segment", text, flags=flags, seq=seq, ack=ack or 0, length=length, win=self.win,
+                  mss=mss,
+                  ws=ws, sack_ok=sack_ok, ts=ts or None, ecr=ecr, sack=tuple(sack), raw=raw, urgent=urgent,
+                  tos=tos, port=port)
         if in_order and "R" not in flags and port == PEER_PORT:
             self.next += length + ("S" in flags) + ("F" in flags)
 
     def icmp(self, type, code, *, seq, mtu=0, after=None):
         """The peer (or a router) sends an ICMP error about a segment that began with `seq`."""
-        self._add(after, "icmp", f"icmp {type}/{code} seq {seq} mtu {mtu}", type=type, code=code, seq=seq, mtu=mtu)
+        self._add(after, "icmp", f"icmp {type}/{code} seq {seq} mtu {mtu}", type=type, code=code, seq=seq,
+                  mtu=mtu)
 
     def rest(self, seconds):
         """Time passes."""
@@ -160,15 +169,16 @@ class Script:
             self.syn()
             self.ack = 1
             return
+        how.setdefault("rtt", 0.05)
         self.passive(**how)
         if state in ("CLOSE-WAIT", "LAST-ACK"):
             self.segment("F.")
         if state in ("FIN-WAIT-1", "FIN-WAIT-2", "CLOSING", "TIME-WAIT", "LAST-ACK"):
-            self.call("shutdown", 1, after=0.1)
+            self.call("shutdown", 1, after=0.06)
         if state in ("FIN-WAIT-2", "TIME-WAIT"):
             self.segment(".", ack=2)
         if state == "CLOSING":
             self.segment("F.", ack=1)
         if state == "TIME-WAIT":
             self.segment("F.")
-        self.rest(0.1)
+        self.rest(0.05)

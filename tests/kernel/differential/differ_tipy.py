@@ -20,7 +20,8 @@ def run_script(number, script, times):
     log.choose(())
     clock = ManualClock(1000.0 + times[0])
     link = MemoryLink()
-    settings = Settings.load(use_user_files=False, acd=False, address=f"{UNDER_TEST}/{PREFIX_LENGTH}", mac=MAC,
+    settings = Settings.load(use_user_files=False, acd=False, address=f"{UNDER_TEST}/{PREFIX_LENGTH}",
+                             mac=MAC,
                              **script.tipy_settings)
     ethernet = EthernetHeader(parse_mac(MAC), parse_mac(PEER_MAC), TYPE_IPV4).pack()
     with Stack(link=link, clock=clock, seed=number, settings=settings) as stack:

@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from differ_script import LAST, TS_BASE, Script
+from differ_script import TS_BASE, Script
 
 ON_OFF = (False, True)
 FLAGS = ("", "S", "F", "R", "P", "U", ".", "S.", "SF", "SR", "SF.", "F.", "P.", "R.", "FPU", "SFRP.U")
@@ -34,7 +34,7 @@ def exchange(script):
     script.segment("P.", 10)
     script.call("recv", 100)
     script.call("send", 3000)
-    script.segment(".", ack=3001, after=0.02)
+    script.segment(".", ack=3001, after=0.01)
     script.call("shutdown", 1)
     script.segment("F.", ack=3002)
     script.rest(0.06)
@@ -50,15 +50,15 @@ def passive_options():
         script = Script(f"passive open, mss {mss}")
         script.passive(mss=mss)
         script.call("get", "TCP_MAXSEG")
-        script.call("send", 1600)
+        script.call("send", 400)
         script.rest(0.02)
         yield script
     for ws in (0, 1, 14, 15, 255):
-        script = Script(f"passive open, window scale {ws}")
+        script = Script(f"passive open, window scale {ws}", pushes=False)
         script.passive(ws=ws, win=100)
         script.call("send", 3000)
         script.segment(".", ack=101, win=1)
-        script.rest(0.02)
+        script.rest(0.008)
         yield script
 
 
@@ -104,7 +104,7 @@ def odd_options():
                           ("rcvbuf 200000", [("SO_RCVBUF", 200000)]),
                           ("window clamp 4000", [("TCP_WINDOW_CLAMP", 4000)])):
         for active in ON_OFF:
-            script = Script(f"{'active' if active else 'passive'} open with {name}", windows=True)
+            script = Script(f"{'active' if active else 'passive'} open with {name}")
             (script.active if active else script.passive)(options=options, ws=7)
             script.call("get", "TCP_MAXSEG")
             script.segment("P.", 10)
@@ -179,7 +179,7 @@ def simultaneous():
         script.rest(0.1)
         script.ack = 1
         script.segment(answer, length, seq=0 if "S" in answer else None, mss=1000 if "S" in answer else None)
-        script.call("error")
+        script.call("error", after=0.06)
         script.call("recv", 1000)
         script.call("send", 100)
         script.rest(0.06)
@@ -227,9 +227,11 @@ def not_connected():
 
 def syn_sent():
     cases = {
-        "R. right": ("R.", 0, 1), "R. wrong": ("R.", 0, 2), "R. of the ISS": ("R.", 0, 0), "R": ("R", 0, None),
+        "R. right": ("R.", 0, 1), "R. wrong": ("R.", 0, 2), "R. of the ISS": ("R.", 0, 0),
+        "R": ("R", 0, None),
         ". wrong": (".", 0, 2), ". of the ISS": (".", 0, 0), ". right": (".", 0, 1),
-        "F": ("F", 0, None), "F. right": ("F.", 0, 1), "data": ("P", 10, None), "data, ack right": ("P.", 10, 1),
+        "F": ("F", 0, None), "F. right": ("F.", 0, 1), "data": ("P", 10, None),
+        "data, ack right": ("P.", 10, 1),
         "data, ack wrong": ("P.", 10, 100), "S. wrong": ("S.", 0, 2), "S. of the ISS": ("S.", 0, 0),
         "SR.": ("SR.", 0, 1), "SR": ("SR", 0, None), "no flags": ("", 0, None), "SF.": ("SF.", 0, 1),
         "S. with data": ("S.", 100, 1), "S with data": ("S", 100, None), "SF": ("SF", 0, None),
@@ -275,12 +277,15 @@ def syn_sent():
 
 def syn_received():
     cases = {
-        "RST exact": ("R", 0, 1, None), "RST in the window": ("R", 0, 2, None), "RST far": ("R", 0, 100000, None),
-        "RST below": ("R", 0, 0, None), "RST. exact": ("R.", 0, 1, 1), "RST. exact, ack wrong": ("R.", 0, 1, 5),
+        "RST exact": ("R", 0, 1, None), "RST in the window": ("R", 0, 2, None),
+        "RST far": ("R", 0, 100000, None),
+        "RST below": ("R", 0, 0, None), "RST. exact": ("R.", 0, 1, 1),
+        "RST. exact, ack wrong": ("R.", 0, 1, 5),
         "ACK too high": (".", 0, 1, 2), "ACK of the ISS": (".", 0, 1, 0), "ACK too low": (".", 0, 1, -5),
         "ACK too high, with data": ("P.", 10, 1, 2), "ACK out of window": (".", 0, 100000, 1),
         "SYN in the window": ("S", 0, 5, None), "SYN out of the window": ("S", 0, 100000, None),
-        "SYN-ACK": ("S.", 0, 0, 1), "FIN": ("F", 0, 1, None), "FIN.": ("F.", 0, 1, 1), "data": ("P.", 10, 1, 1),
+        "SYN-ACK": ("S.", 0, 0, 1), "FIN": ("F", 0, 1, None), "FIN.": ("F.", 0, 1, 1),
+        "data": ("P.", 10, 1, 1),
         "data without ACK": ("P", 10, 1, None), "later data": ("P.", 10, 11, 1), "no flags": ("", 0, 1, None),
         "SYN with data": ("S", 10, 0, None), "old data": ("P.", 10, -20, 1),
     }
@@ -312,7 +317,7 @@ def last_ack_of_the_handshake():
         script.listen()
         script.syn()
         script.segment(flags, length, ack=1)
-        script.call("accept", "l")
+        script.call("accept", "l", after=0.06)
         script.call("recv", 1000)
         script.call("recv", 1000)
         script.rest(0.06)
@@ -366,6 +371,3 @@ def queues():
         script.segment("P.", 10, seq=1, ack=1, port=11)
         script.rest(0.1)
         yield script
-
-
-__all__ = ["LAST", "exchange", "named", "scripts"]

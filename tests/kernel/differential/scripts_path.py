@@ -13,7 +13,8 @@ def scripts():
 
 
 def unreachable():
-    kinds = [(3, code) for code in range(16)] + [(4, 0), (11, 0), (11, 1), (12, 0), (12, 1), (3, 100), (5, 1), (42, 0)]
+    kinds = [(3, code) for code in range(16)] + [(4, 0), (11, 0), (11, 1), (12, 0), (12, 1), (3, 100),
+                                                 (5, 1), (42, 0)]
     for type, code in kinds:
         if (type, code) == (3, 4):
             continue

@@ -1,4 +1,5 @@
-"""Scripts: each synchronised state meets each kind of segment at each place relative to the window; closing."""
+"""Scripts: each synchronised state meets each kind of segment at each place relative to the window; "
+"closing."""
 
 from differ_calls import LINGER
 from differ_script import Script
@@ -28,15 +29,19 @@ SEGMENTS = {
     "RST. exact": ("R.", 0, 0, 0), "RST. with data": ("R.", 10, 0, 0), "RST ack wrong": ("R.", 0, 0, 5000),
     "SYN exact": ("S", 0, 0, 0), "SYN in window": ("S", 0, 100, 0), "SYN below": ("S", 0, -5, 0),
     "SYN beyond": ("S", 0, 70000, 0), "SYN-ACK": ("S.", 0, -1, 0), "SYN with data": ("S", 10, 0, 0),
-    "data exact": ("P.", 100, 0, 0), "data again": ("P.", 100, -100, 0), "data overlapping": ("P.", 100, -50, 0),
-    "data early": ("P.", 100, 100, 0), "data beyond": ("P.", 100, 70000, 0), "data far below": ("P.", 100, -70000, 0),
-    "bare ACK below": (".", 0, -1, 0), "bare ACK beyond": (".", 0, 70000, 0), "bare ACK early": (".", 0, 100, 0),
+    "data exact": ("P.", 100, 0, 0), "data again": ("P.", 100, -100, 0),
+    "data overlapping": ("P.", 100, -50, 0),
+    "data early": ("P.", 100, 100, 0), "data beyond": ("P.", 100, 70000, 0),
+    "data far below": ("P.", 100, -70000, 0),
+    "bare ACK below": (".", 0, -1, 0), "bare ACK beyond": (".", 0, 70000, 0),
+    "bare ACK early": (".", 0, 100, 0),
     "ACK too new": (".", 0, 0, 1), "ACK old": (".", 0, 0, -1), "ACK ancient": (".", 0, 0, -100000),
     "data, ACK too new": ("P.", 100, 0, 1), "data, ACK ancient": ("P.", 100, 0, -100000),
     "data, ACK old": ("P.", 100, 0, -1),
     "data without ACK": ("P", 100, 0, 0), "no flags": ("", 0, 0, 0), "FIN without ACK": ("F", 0, 0, 0),
     "FIN": ("F.", 0, 0, 0), "FIN again": ("F.", 0, -1, 0), "FIN early": ("F.", 0, 100, 0),
-    "FIN beyond": ("F.", 0, 70000, 0), "data and FIN": ("FP.", 100, 0, 0), "FIN, ACK too new": ("F.", 0, 0, 1),
+    "FIN beyond": ("F.", 0, 70000, 0), "data and FIN": ("FP.", 100, 0, 0),
+    "FIN, ACK too new": ("F.", 0, 0, 1),
     "SYN and FIN": ("SF", 0, 0, 0), "everything": ("SFRP.U", 10, 0, 0),
 }
 FIN_SENT = ("FIN-WAIT-1", "FIN-WAIT-2", "CLOSING", "LAST-ACK", "TIME-WAIT")
@@ -46,19 +51,20 @@ def matrix():
     for state in STATES:
         for name, (flags, length, place, offset) in SEGMENTS.items():
             script = Script(f"in {state}: {name}")
-            script.reach(state)
+            script.reach(state, rtt=0.05)
             probe(script, state, flags, length, place, offset)
             yield script
 
 
 def matrix_with_timestamps():
     for state in ("ESTABLISHED", "FIN-WAIT-2", "CLOSE-WAIT", "TIME-WAIT"):
-        for name in ("RST exact", "RST in window", "SYN in window", "data again", "data early", "data beyond", "FIN",
+        for name in ("RST exact", "RST in window", "SYN in window", "data again", "data early",
+                     "data beyond", "FIN",
                      "ACK too new", "bare ACK below"):
             for age, text in ((0, "fresh"), (-50000, "from the past")):
                 flags, length, place, offset = SEGMENTS[name]
                 script = Script(f"in {state} with time stamps: {name}, {text}")
-                script.reach(state, ts=True)
+                script.reach(state, rtt=0.05, ts=True)
                 probe(script, state, flags, length, place, offset,
                       ts=None if not age else 1000 + round(script.time * 1000) + age & 0xFFFFFFFF)
                 yield script
@@ -70,15 +76,16 @@ def probe(script, state, flags, length, place, offset, **rest):
     if state in ("FIN-WAIT-1", "CLOSING", "LAST-ACK"):
         right = 2                  # all that has been sent, the FIN included
     seq = script.next + place
-    script.segment(flags, length, seq=seq, ack=right + offset, urgent=5 if "U" in flags else 0, after=0.05, **rest)
-    script.call("error", after=0.06)
+    script.segment(flags, length, seq=seq, ack=right + offset, urgent=5 if "U" in flags else 0, after=0.02,
+                   **rest)
+    script.call("error", after=0.05)
     script.call("recv", 1000, after=0)
     script.call("recv", 1000, after=0)
     script.ack = right if state not in ("FIN-WAIT-1",) else 1
     script.segment("P.", 20, seq=script.next, ack=script.ack)
     script.call("recv", 1000)
     script.call("send", 10)
-    script.rest(0.06)
+    script.rest(0.05)
     script.info("state")
 
 
@@ -89,10 +96,11 @@ def windows():
     for name, flags, length in (("RST", "R", 0), ("SYN", "S", 0), ("data", "P.", 10), ("bare ACK", ".", 0),
                                 ("FIN", "F.", 0)):
         for place in (-2, -1, 0, 1, 10):
-            script = Script(f"at the window's edge: {name}, {place}", windows=True)
+            script = Script(f"at the window's edge: {name}, {place}")
             script.passive(options=[("SO_RCVBUF", 4096)], ws=0)
             script.segment(".", 0, ack=1)
-            script.segment(flags, length, seq=3648 + 1 + place, ack=1, after=0.05)      # set by rcvbuf 8192 / 2
+            # set by rcvbuf 8192 / 2
+            script.segment(flags, length, seq=3648 + 1 + place, ack=1, after=0.05)
             script.call("error", after=0.06)
             script.segment("P.", 20, seq=1, ack=1)
             script.rest(0.06)
@@ -110,7 +118,8 @@ def late_segments():
         yield script
     for flags, length in ((".", 0), ("P.", 10), ("F.", 0), ("FP.", 10), ("R", 0), ("R.", 0)):
         for acked in (True, False):
-            script = Script(f"after close(), FIN {'acknowledged' if acked else 'in flight'}: {flags} with {length}")
+            fin = "acknowledged" if acked else "in flight"
+            script = Script(f"after close(), FIN {fin}: {flags} with {length}")
             script.passive()
             script.call("close", after=0.05)
             if acked:
@@ -151,7 +160,7 @@ def closing():
         script.segment("F.", ack=2502, after=0.01)
         script.rest(0.05)
         yield script
-        script = Script(f"{how}: unsent data and FIN wait for the window")
+        script = Script(f"{how}: unsent data and FIN wait for the window", pushes=False)
         script.passive(rtt=0.04, win=1500)
         script.call("send", 4000)
         script.call(how, *args, after=0.01)
@@ -271,7 +280,7 @@ def lingering():
     script = Script("a reset after a FIN")
     script.passive()
     script.segment("FP.", 10)
-    script.segment("R", seq=12)
+    script.segment("R", seq=12, after=0.06)
     for name, *args in (("send", 5), ("send", 10), ("recv", 10), ("recv", 10), ("error",)):
         script.call(name, *args)
     yield script
