@@ -17,6 +17,7 @@ from tipy.sockets.base import NOW
 
 _RECORD_HEADER = 5             # type, version, length (RFC 8446 section 5.1)
 _RECORD = 16384                # bytes of plain text in a record
+_LONGEST_OVERHEAD = 2048       # by which a TLS 1.2 record may exceed that (RFC 5246 section 6.2.3)
 _OVERHEAD = 512                # what encryption may add to a record, generously
 _TIMED_OUT = {"read": "The read operation timed out", "write": "The write operation timed out",
               "do_handshake": "_ssl.c: The handshake operation timed out",
@@ -206,26 +207,33 @@ class Engine:
             if self._incoming.pending:                 # another thread has fetched it
                 return
             try:
-                while not self._missing:
-                    if not self._take(channel, deadline, _RECORD_HEADER - len(self._header), True):
+                while len(self._header) < _RECORD_HEADER:
+                    data = self._take(channel, deadline, _RECORD_HEADER - len(self._header))
+                    if not data:
                         return
+                    self._header += data
+                    if len(self._header) == _RECORD_HEADER:
+                        self._missing = _length_of_record(self._header)
                 while self._missing:
-                    if not self._take(channel, deadline, self._missing, False):
+                    data = self._take(channel, deadline, self._missing)
+                    if not data:
                         return
+                    self._missing -= len(data)
+                self._header = b""
             except BlockingIOError:
                 raise wanted from None
 
-    def _take(self, channel, deadline, size, header):
+    def _take(self, channel, deadline, size):
         data = channel.receive(size, 0, deadline)
-        if not data:
+        if data:
+            self._incoming.write(data)
+        else:
             self._incoming.write_eof()
-            return False
-        self._incoming.write(data)
-        if not header:
-            self._missing -= len(data)
-            return True
-        self._header += data
-        if len(self._header) == _RECORD_HEADER:
-            self._missing = int.from_bytes(self._header[3:], "big") or 1
-            self._header = b""
-        return True
+        return data
+
+
+def _length_of_record(header):
+    """Bytes that follow this header. 0 if it is none: what the peer speaks is not TLS, and OpenSSL shall say so
+    now, not when enough of it has come to pass for a record."""
+    kind, version, length = header[0], header[1], int.from_bytes(header[3:], "big")
+    return length if 20 <= kind <= 24 and version == 3 and length <= _RECORD + _LONGEST_OVERHEAD else 0
