@@ -13,7 +13,7 @@ EXPLAINED = [
     # -- opening --
     (["in SYN-SENT: [R.S]* wrong", "in SYN-SENT: *of the ISS", "in SYN-SENT: data, ack wrong"],
      [f"- {SYN}"],
-     "A wrong ACK in SYN-SENT makes Linux send its SYN again within two ticks; tipy answers with the RST of  "
+     "A wrong ACK in SYN-SENT makes Linux send its SYN again within two ticks; tipy answers with the RST of "
      "RFC 9293 3.10.7.3 and leaves the SYN to its timer."),
     (["in SYN-SENT: SF."],
      ["- < . 1:1(0) ack 1", "+ < . 1:1(0) ack 2", "- < . 1:1(0) ack 1", "+ < . 1:1(0) ack 2",
