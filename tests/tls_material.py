@@ -15,12 +15,13 @@ def _openssl(place, *words):
 
 def make(place):
     """In the directory `place`: ca.crt; localhost.pem, other.pem and client.pem (key and certificate in one
-    file, signed by the authority); domain.key (passphrase "secret") and domain.crt as the tutorial makes them.
+    file, signed by the authority); domain.key (passphrase "secret") and domain.crt as the tutorial makes
+    them.
 
     Skips the test where there is no openssl."""
     try:
-        _openssl(place, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.crt",
-                 "-days", "2", "-subj", "/CN=tipy test CA")
+        _openssl(place, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out",
+                 "ca.crt", "-days", "2", "-subj", "/CN=tipy test CA")
         for name, names in _NAMES.items():
             (place / "names").write_text(f"subjectAltName={names}\n")
             _openssl(place, "req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out",

@@ -1,8 +1,9 @@
 """TLS over our sockets: what `ssl.SSLSocket` needs below itself. Edge: ssl, threading.
 
 The C code behind `SSLContext.wrap_socket` reads and writes a kernel descriptor. For a socket of ours an
-`Engine` takes its place (sslsocket.py sees to that): it has the methods of `_ssl._SSLSocket`, but lets OpenSSL
-work on two memory buffers and moves their content through the channel itself. Everything above, `SSLSocket` first of all, stays the standard library's.
+`Engine` takes its place (sslsocket.py sees to that): it has the methods of `_ssl._SSLSocket`, but lets
+OpenSSL work on two memory buffers and moves their content through the channel itself. Everything above,
+`SSLSocket` first of all, stays the standard library's.
 
 Two points make it behave like the original. Exactly one TLS record is fetched at a time: what a program has
 not asked for stays in the connection, where select sees it. And a non-blocking write encrypts no more than
@@ -233,7 +234,7 @@ class Engine:
 
 
 def _length_of_record(header):
-    """Bytes that follow this header. 0 if it is none: what the peer speaks is not TLS, and OpenSSL shall say so
-    now, not when enough of it has come to pass for a record."""
+    """Bytes that follow this header. 0 if it is none: what the peer speaks is not TLS, and OpenSSL shall say
+    so now, not when enough of it has come to pass for a record."""
     kind, version, length = header[0], header[1], int.from_bytes(header[3:], "big")
     return length if 20 <= kind <= 24 and version == 3 and length <= _RECORD + _LONGEST_OVERHEAD else 0
