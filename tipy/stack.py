@@ -21,6 +21,7 @@ from tipy.errors import AddressConflict, PacketError, os_error
 from tipy.ethernet import Ethernet
 from tipy.gate import STOPPED, Gate
 from tipy.icmp import Icmp
+from tipy.igmp import Igmp
 from tipy.ipv4 import IPv4
 from tipy.log import channel, choose
 from tipy.ports import PortTable
@@ -108,6 +109,7 @@ class Stack:
             self.arp.detection.on_conflict = self._conflict
             self.interface = self.ipv4.add_interface(self.name, self.link, self.ethernet, self.arp)
         self.icmp = Icmp(self.ipv4, clock, counters, settings)
+        self.igmp = Igmp(self.ipv4, timers, rng, counters)
         self.raw = Raw(self.ipv4, gate, counters, settings)
         self.udp = Udp(self.ipv4, gate, rng, counters, settings)
         self.tcp = Tcp(self.ipv4, PortTable(rng, settings), gate, timers, clock, rng, counters, settings)

@@ -15,6 +15,7 @@ from tipy.clock import ManualClock
 from tipy.ethernet import Ethernet
 from tipy.gate import Gate
 from tipy.icmp import Icmp
+from tipy.igmp import Igmp
 from tipy.ipv4 import IPv4
 from tipy.link.memory import MemoryLink
 from tipy.raw import Raw
@@ -80,6 +81,7 @@ class Host:
         self.ipv4 = IPv4(*rest)
         self.interface = self.ipv4.add_interface("tap7", self.link, self.ethernet, self.arp)
         self.icmp = Icmp(self.ipv4, self.clock, self.counters, self.settings)
+        self.igmp = Igmp(self.ipv4, self.timers, self.rng, self.counters)
         self.udp = Udp(self.ipv4, self.gate, self.rng, self.counters, self.settings)
         self.raw = Raw(self.ipv4, self.gate, self.counters, self.settings)
 

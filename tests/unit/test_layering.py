@@ -21,7 +21,7 @@ FLOORS = (
     ("arp"),
     ("ipv4"),
     ("datagrams"),                             # what udp and raw have in common
-    ("icmp udp raw tcp"),
+    ("icmp igmp udp raw tcp"),
     ("sockets"),
     ("tls resolver"),
     ("sslsocket"),

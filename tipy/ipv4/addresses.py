@@ -162,8 +162,8 @@ class Addresses:
         for route in self.routes:
             if dst in route.network and (interface is None or route.interface is interface):
                 return route
-        if interface is None and (dst == LIMITED_BROADCAST or is_multicast(dst)) and len(self.interfaces) > 1:
-            return Route(Network.of(dst, 32), None, self.interfaces[1])
+        if (dst == LIMITED_BROADCAST or is_multicast(dst)) and len(self.interfaces) > 1:
+            return Route(Network.of(dst, 32), None, interface or self.interfaces[1])
         return None
 
     def source_for(self, route, dst):

@@ -15,7 +15,7 @@ from tipy.errors import PacketError
 from tipy.ipv4.addresses import HOST, NOBODY
 from tipy.log import channel
 from tipy.wire.icmp import PARAMETER_PROBLEM
-from tipy.wire.ipv4 import HEADER_LENGTH, MF, STRUCT, IPv4Header
+from tipy.wire.ipv4 import HEADER_LENGTH, MF, PROTOCOL_IGMP, STRUCT, IPv4Header
 
 _MAX_PACKET = 65535
 _log = channel("ipv4")
@@ -85,7 +85,7 @@ class Input:
         elif packet.link_group:
             counters["ipv4.drop_link_group"] += 1        # RFC 1122 3.3.6: unicast in a link broadcast
             return False
-        if not addresses.may_speak(packet.src, interface):
+        if not addresses.may_speak(packet.src, interface) and not _asks_without_address(packet):
             counters["ipv4.drop_source"] += 1
             if __debug__ and _log.on:
                 _log("%s cannot be a sender here", format_ip(packet.src))
@@ -138,3 +138,8 @@ class Input:
         elif not taken:
             self._counters["ipv4.no_protocol"] += 1
             self._unreachable(packet, "protocol")
+
+
+def _asks_without_address(packet):
+    """A switch that asks for group members in the place of a router has no address (RFC 4541 2.1.1)."""
+    return packet.protocol == PROTOCOL_IGMP and packet.to_group and not any(packet.src)

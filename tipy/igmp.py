@@ -1,0 +1,216 @@
+"""IGMP: telling the routers which multicast groups have members here (RFC 3376, RFC 2236, RFC 1112).
+
+Version 3 is spoken, until a router of an older version is heard on the interface; then that one, until none
+has been heard for OLDER_QUERIER s (RFC 3376 7.2.1).
+
+* Who joins or leaves the first or last time says so at once, and again after a random time, for a report may
+  get lost (version 2 leaves only once, version 1 without a word).
+* A query is answered after a random part of the time it allows: in version 3 all groups in one report, in the
+  older ones each group by itself, and not if another member answers first.
+
+224.0.0.1 has everybody as a member and is never reported. Only groups that are joined are kept, with a timer
+each: what arrives cannot make anything grow.
+"""
+
+from tipy.address import ANY, format_ip
+from tipy.errors import PacketError
+from tipy.ipv4.addresses import ALL_HOSTS
+from tipy.log import channel
+from tipy.wire import igmp as wire
+from tipy.wire.ipv4 import PROTOCOL_IGMP
+
+ALL_ROUTERS = b"\xe0\x00\x00\x02"
+V3_ROUTERS = b"\xe0\x00\x00\x16"
+ROBUSTNESS = 2                         # how often a change is told
+UNSOLICITED = {1: 10.0, 2: 10.0, 3: 1.0}   # s in which it is told again
+OLDER_QUERIER = 2 * 125 + 10           # s that an older router counts as present
+MAX_SOURCES = 64                       # of a query that are answered one by one
+_OPTIONS = b"\x94\x04\x00\x00"         # router alert (RFC 2113)
+_TOS = 0xC0                            # internetwork control, as Linux
+_HEADERS = 24 + 8                      # of an IP packet with that option, and of a report
+
+_log = channel("igmp")
+
+
+class Igmp:
+    """The IGMP of a stack. Registers itself with `ipv4`, for its protocol and to hear of joins and leaves."""
+
+    def __init__(self, ipv4, timers, rng, counters):
+        self._ipv4, self._timers, self._rng, self._counters = ipv4, timers, rng, counters
+        self._ports = {}                       # interface -> _Port
+        ipv4.register(PROTOCOL_IGMP, self)
+        ipv4.membership = self._changed
+
+    def _port(self, interface):
+        port = self._ports.get(interface)
+        if port is None:
+            port = self._ports[interface] = _Port(interface, self._ipv4, self._timers, self._rng,
+                                                  self._counters)
+        return port
+
+    def _changed(self, interface, group, joined):
+        """The first endpoint has joined a group on an interface, or the last one has left it."""
+        if group != ALL_HOSTS:
+            self._port(interface).change(group, joined)
+
+    def version(self, interface):
+        """The version spoken there now."""
+        return self._port(interface).version
+
+    def input(self, packet):
+        """An IGMP packet arrived; packet.start is its header."""
+        if packet.interface.loopback:
+            return                             # a copy of our own
+        try:
+            message = wire.unpack(packet.frame, packet.start, packet.end)
+        except PacketError as error:
+            self._counters["igmp.drop_" + error.reason] += 1
+            return
+        self._counters["igmp.in"] += 1
+        port = self._port(packet.interface)
+        if isinstance(message, wire.Query):
+            if not packet.to_group:
+                self._counters["igmp.drop_unicast"] += 1
+                return
+            if __debug__ and _log.on:
+                _log("query version %d for %s from %s", message.version, format_ip(message.group),
+                     format_ip(packet.src))
+            port.answer(message)
+        elif message.type in (wire.REPORT_V1, wire.REPORT_V2):
+            port.suppress(message.group)
+
+    def icmp_error(self, error):
+        """What became of a report is nobody's business."""
+
+
+class _Port:
+    """One interface: the version spoken there, and what is still to be said."""
+
+    def __init__(self, interface, ipv4, timers, rng, counters):
+        self._interface, self._ipv4, self._rng, self._counters = interface, ipv4, rng, counters
+        self._timers = timers
+        self._older = {version: timers.timer(lambda: None) for version in (1, 2)}
+        self._changes = {}                     # group -> [joined, how often still to tell]
+        self._again = timers.timer(self._tell_changes)
+        self._all = timers.timer(self._answer_all)
+        self._answers = {}                     # group -> (timer, sources asked about; () = for the group)
+
+    @property
+    def version(self):
+        """1 or 2 while such a router is present, else 3."""
+        return next((version for version in (1, 2) if self._older[version].armed), 3)
+
+    # -- changes --------------------------------------------------------------------------------------
+
+    def change(self, group, joined):
+        """A group has its first member, or none any more: say so now, and again later."""
+        if not joined:
+            self.suppress(group)
+        self._changes[group] = [joined, ROBUSTNESS]
+        self._tell([group])
+        self._plan()
+
+    def _tell_changes(self):
+        self._tell(list(self._changes))
+        self._plan()
+
+    def _plan(self):
+        if self._changes and not self._again.armed:
+            self._again.restart(self._rng.uniform(0, UNSOLICITED[self.version]))
+
+    def _tell(self, groups):
+        """Tell of the changes of these groups once."""
+        version, records = self.version, []
+        for group in groups:
+            joined, times = self._changes.pop(group)
+            if joined and version < 3:
+                self._send(group, wire.Report(wire.REPORT_V1 if version == 1 else wire.REPORT_V2, group))
+            elif version == 3:
+                records.append(wire.Record(wire.TO_EXCLUDE if joined else wire.TO_INCLUDE, group))
+            elif version == 2:
+                self._send(ALL_ROUTERS, wire.Report(wire.LEAVE, group))
+            if times > 1 and (joined or version == 3):
+                self._changes[group] = [joined, times - 1]
+        self._send_records(records)
+
+    # -- queries --------------------------------------------------------------------------------------
+
+    def answer(self, query):
+        """A router asks: answer in a while, unless that is planned for earlier anyway."""
+        if query.version < 3:
+            self._hear_older(query.version)
+        delay = self._rng.uniform(0, query.max_response)
+        if query.group == ANY:
+            if self.version == 3:
+                self._sooner(self._all, delay)
+            else:
+                for group in self._reported():
+                    self._plan_answer(group, self._rng.uniform(0, query.max_response), ())
+        elif query.group in self._reported():
+            self._plan_answer(query.group, delay, query.sources[:MAX_SOURCES + 1])
+
+    def _hear_older(self, version):
+        before = self.version
+        self._older[version].restart(OLDER_QUERIER)
+        if self.version != before:             # RFC 3376 7.2.1: nothing that is pending holds any more
+            for group in list(self._answers):
+                self.suppress(group)
+            self._all.cancel()
+            self._again.cancel()
+            self._changes.clear()
+
+    def _reported(self):
+        return [group for group in self._ipv4.addresses.groups_on(self._interface) if group != ALL_HOSTS]
+
+    @staticmethod
+    def _sooner(timer, delay):
+        """Arm a timer; if it is armed, it can only become earlier."""
+        if not timer.armed or timer.deadline > timer._timers.clock.now() + delay:
+            timer.restart(delay)
+
+    def _plan_answer(self, group, delay, sources):
+        pending = self._answers.get(group)
+        if pending is None:
+            timer = self._timers.timer(lambda: self._answer(group))
+        else:
+            timer, before = pending
+            sources = tuple(dict.fromkeys(before + sources)) if before and sources else ()
+        self._answers[group] = timer, sources
+        self._sooner(timer, delay)
+
+    def suppress(self, group):
+        """The answer about a group is not needed any more: another member gave it, or we have left."""
+        pending = self._answers.pop(group, None)
+        if pending is not None:
+            pending[0].cancel()
+
+    def _answer(self, group):
+        _, sources = self._answers.pop(group)
+        version = self.version
+        if version < 3:
+            self._send(group, wire.Report(wire.REPORT_V1 if version == 1 else wire.REPORT_V2, group))
+        elif sources and len(sources) <= MAX_SOURCES:
+            self._send_records([wire.Record(wire.IS_INCLUDE, group, sources)])
+        else:
+            self._send_records([wire.Record(wire.IS_EXCLUDE, group)])
+
+    def _answer_all(self):
+        self._send_records([wire.Record(wire.IS_EXCLUDE, group) for group in self._reported()])
+
+    # -- sending --------------------------------------------------------------------------------------
+
+    def _send_records(self, records):
+        room = max((self._interface.mtu - _HEADERS) // 8,
+                   1)       # our records have sources only one at a time
+        for start in range(0, len(records), room):
+            self._send(V3_ROUTERS, wire.Report(wire.REPORT_V3, records=tuple(records[start:start + room])))
+
+    def _send(self, dst, report):
+        try:
+            path = self._ipv4.path(dst, None, self._interface)
+            path.loops = False
+            self._ipv4.send(path, PROTOCOL_IGMP, [report.pack()], ttl=1, tos=_TOS, df=True, options=_OPTIONS)
+        except OSError:                        # no address yet: the next query finds us
+            self._counters["igmp.drop_no_address"] += 1
+            return
+        self._counters["igmp.out"] += 1
