@@ -99,14 +99,6 @@ def test_ipv6_is_missing(stack):
     assert errno_of(refuses("IPv6", "EAFNOSUPPORT", lambda: socket.socket(socket.AF_INET6))) == "EAFNOSUPPORT"
 
 
-def test_multicast_groups_are_missing(stack):
-    socket = stack.socket
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        error = refuses("multicast", "ENOPROTOOPT", lambda: sock.setsockopt(
-            socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton("224.0.0.5") + bytes(4)))
-    assert errno_of(error) == "ENOPROTOOPT"
-
-
 def test_fast_open_and_md5_are_missing(stack):
     socket = stack.socket
     with socket.socket() as sock:
