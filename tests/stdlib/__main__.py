@@ -69,16 +69,18 @@ def summary(rows, options, seconds):
     tests = [row for row in rows if "id" in row]
     failed = [row for row in tests if row["status"] not in ("pass", "skip")]
     show_list("skipped", [row for row in tests if row["status"] == "skip"], options.trace)
-    show_list("cannot pass (NOT_PASSING.md)",
-              [{**row, "why": known[row["id"]]} for row in failed if row["id"] in known])
-    surprises = [row for row in failed if row["id"] not in known]
+    reasons = {row["id"]: catalogue.reason_for(row["id"], known) for row in failed}
+    show_list("cannot pass (NOT_PASSING.md)", [{**row, "why": reasons[row["id"]]} for row in failed
+                                               if reasons[row["id"]]])
+    surprises = [row for row in failed if not reasons[row["id"]]]
     show_list("failed", [{**row, "why": f"{row['status']}: {row['why']}"} for row in surprises])
     if options.trace:
         for row in surprises:
             print(f"\n--- {row['id']} ({row['seconds']} s)\n{row.get('trace', '')}")
     counted = [row for row in tests if counts(row)]
     passed = [row for row in counted if row["status"] == "pass"]
-    print(f"\n{len(tests)} tests, {len(tests) - len(counted)} of them skipped or without network, {seconds:.0f} s")
+    rest = len(tests) - len(counted)
+    print(f"\n{len(tests)} tests, {rest} of them skipped or without network, {seconds:.0f} s")
     print(f"score: {len(passed)} of {len(counted)}")
     return 1 if surprises or not counted else 0
 
