@@ -502,6 +502,6 @@ def test_interrupts_of_start_and_stop_leave_nothing_half_done(kind):
         for end in ends:
             if end is not None:
                 end.close()
-        assert open_things() == before and (signal.signal, signal.getsignal) == names
+        assert (signal.signal, signal.getsignal) == names and set(threading.enumerate()) == before[0]
         assert stack.errors == [] and stack.status != "running"
-    assert storm.raised > 20
+    assert storm.raised > 20 and open_things() == before
