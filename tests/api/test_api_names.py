@@ -84,3 +84,16 @@ def test_a_hosts_file_gives_names_and_aliases(tmp_path):
     assert hosts.addresses("SERVER") == ("server.example", ["server"], [seven, eight])
     assert hosts.name(seven) == ("server.example", ["server"])
     assert hosts.addresses("six") is None
+
+
+def test_audit_hooks_hear_of_questions(net):
+    import sys
+    heard, listening = [], [True]
+    sys.addaudithook(lambda event, args: heard.append((event, args)) if listening and event.startswith("socket.get")
+                     else None)
+    net.getaddrinfo("127.0.0.1", 80, net.AF_INET, net.SOCK_STREAM, 6)
+    net.gethostbyname("127.0.0.1")
+    net.getnameinfo(("127.0.0.1", 80), net.NI_NUMERICHOST | net.NI_NUMERICSERV)
+    listening.clear()
+    assert heard == [("socket.getaddrinfo", ("127.0.0.1", 80, net.AF_INET, net.SOCK_STREAM, 6)),
+                     ("socket.gethostbyname", ("127.0.0.1",)), ("socket.getnameinfo", (("127.0.0.1", 80),))]

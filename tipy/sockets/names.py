@@ -6,6 +6,8 @@ raising gaierror or herror. Without one, a name that is not in the hosts file do
 Only IPv4 is offered. Services (/etc/services) come from the C library: they are not on any network.
 """
 
+import sys
+
 import _socket
 from _socket import gaierror, herror
 
@@ -138,6 +140,7 @@ class Names:
     def getaddrinfo(self, host, port, family=0, type=0, proto=0, flags=0):
         """getaddrinfo(host, port [, family, type, proto, flags]) -> list of (family, type, proto, canonname,
         sockaddr)"""
+        sys.audit("socket.getaddrinfo", host, port, family, type, proto)
         host = None if host is None else hostname(host, strict=True)
         service = _service(port)
         if flags & ~_FLAGS or flags & _CANONNAME and host is None:
@@ -171,11 +174,14 @@ class Names:
 
     def gethostbyname(self, host, /):
         """gethostbyname(host) -> address"""
-        return format_ip(self.resolve(hostname(host)))
+        name = hostname(host)
+        sys.audit("socket.gethostbyname", host)
+        return format_ip(self.resolve(name))
 
     def gethostbyname_ex(self, host, /):
         """gethostbyname_ex(host) -> (name, aliaslist, addresslist)"""
         host = hostname(host)
+        sys.audit("socket.gethostbyname", host)
         ip = parse_numeric(host)
         if ip is not None:
             return host, [], [format_ip(ip)]
@@ -185,6 +191,7 @@ class Names:
     def gethostbyaddr(self, host, /):
         """gethostbyaddr(host) -> (name, aliaslist, addresslist)"""
         host = hostname(host)
+        sys.audit("socket.gethostbyaddr", host)
         if ":" in host and _is_ipv6(host):
             raise host_error("HOST_NOT_FOUND")
         ip = self.resolve(host)
@@ -200,6 +207,7 @@ class Names:
         host, port = sockaddr[0], sockaddr[1]
         if not isinstance(host, str) or not isinstance(port, int):
             raise TypeError("getnameinfo(): illegal sockaddr argument")
+        sys.audit("socket.getnameinfo", sockaddr)
         ip = parse_numeric(host)
         if ip is None:
             raise gai_error("EAI_ADDRFAMILY" if _is_ipv6(host) else "EAI_NONAME")
