@@ -71,8 +71,8 @@ def test_state_is_bounded():
 
 
 def test_udp_icmp_arp():
-    assert describe(ipv4(A, B, 17, UdpHeader(5000, 53, 12).pack() + b"data")) == (
-        "192.168.2.199:5000 > 192.168.2.200:53 UDP length 4")
+    assert describe(ipv4(A, B, 17, UdpHeader(5000, 9, 12).pack() + b"data")) == (
+        "192.168.2.199:5000 > 192.168.2.200:9 UDP length 4")
     assert describe(ipv4(A, B, 1, IcmpHeader.echo(icmp.ECHO, 1, 2).pack() + bytes(56))) == (
         "192.168.2.199 > 192.168.2.200 ICMP echo request id 1 seq 2 length 56")
     arp = EthernetHeader(b"\xff" * 6, MAC_A, 0x0806).pack() + ArpPacket(REQUEST, MAC_A, A, bytes(6), B).pack()

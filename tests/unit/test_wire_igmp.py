@@ -1,12 +1,17 @@
 """IGMP messages: packed and read again; the rest is PacketError."""
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tipy.checksum import checksum, residue
 from tipy.errors import PacketError
-from tipy.wire import igmp
+from tipy.wire import dns, igmp
+from tipy.wire.decode import describe
+from tipy.wire.ethernet import EthernetHeader
+from tipy.wire.ipv4 import IPv4Header
 
 GROUP = b"\xef\1\2\3"
 ADDRESS = st.binary(min_size=4, max_size=4)
@@ -69,3 +74,26 @@ def test_garbage_raises_nothing_but_packet_error(data):
             read(candidate)
         except PacketError:
             pass
+
+
+def frame_of(protocol, payload):
+    header = IPv4Header(total_length=20 + len(payload), protocol=protocol, src=b"\x0a\0\0\1", dst=GROUP)
+    return EthernetHeader(bytes(6), bytes(6), 0x0800).pack() + header.pack() + payload
+
+
+@pytest.mark.parametrize("message, text", [
+    (igmp.Query(3, bytes(4), 10.0), "IGMPv3 query for all groups, answer within 10.0 s"),
+    (igmp.Query(2, GROUP, 1.0), "IGMPv2 query for 239.1.2.3, answer within 1.0 s"),
+    (igmp.Report(igmp.LEAVE, GROUP), "IGMPv2 leave 239.1.2.3"),
+    (igmp.Report(igmp.REPORT_V3, records=(igmp.Record(4, GROUP), igmp.Record(9, GROUP))),
+     "IGMPv3 report: to exclude 239.1.2.3, 9 239.1.2.3")])
+def test_people_can_read_them(message, text):
+    assert describe(frame_of(2, message.pack())) == f"10.0.0.1 > 239.1.2.3 {text}"
+
+
+def test_people_can_read_questions_for_names():
+    query = dns.Message(7, dns.RD, (dns.Question((b"www", b"example"), 1),)).pack()
+    for data, text in ((query, "DNS 7 query www.example type 1"),
+                       (query[:-1], "malformed DNS (question_overrun)")):
+        udp = struct.pack("!HHHH", 40000, 53, 8 + len(data), 0) + data
+        assert describe(frame_of(17, udp)) == f"10.0.0.1:40000 > 239.1.2.3:53 UDP length {len(data)} {text}"

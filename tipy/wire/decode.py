@@ -9,13 +9,17 @@ is said to be malformed, behind everything that could be read.
 
 from tipy.address import format_ip
 from tipy.errors import PacketError
-from tipy.wire import icmp, tcp
+from tipy.wire import dns, icmp, igmp, tcp
 from tipy.wire.arp import ArpPacket
 from tipy.wire.ethernet import HEADER_LENGTH, TYPE_ARP, TYPE_IPV4, EthernetHeader
 from tipy.wire.icmp import IcmpHeader
-from tipy.wire.ipv4 import PROTOCOL_ICMP, PROTOCOL_NAMES, PROTOCOL_TCP, PROTOCOL_UDP, IPv4Header
+from tipy.wire.ipv4 import (PROTOCOL_ICMP, PROTOCOL_IGMP, PROTOCOL_NAMES, PROTOCOL_TCP, PROTOCOL_UDP,
+                            IPv4Header)
 from tipy.wire.tcp import TcpHeader, parse_options
+from tipy.wire.udp import HEADER_LENGTH as UDP_HEADER_LENGTH
 from tipy.wire.udp import UdpHeader
+
+_DNS_PORT = 53
 
 
 def describe(frame) -> str:
@@ -60,17 +64,25 @@ class Describer:
             if ip.protocol == PROTOCOL_TCP:
                 text = self._tcp(ip, view, start, end)
             elif ip.protocol == PROTOCOL_UDP:
-                text = self._udp(ip, UdpHeader.unpack(view, start, end, quoted=ip.mf))
+                text = self._udp(ip, UdpHeader.unpack(view, start, end, quoted=ip.mf), view, start, end)
             elif ip.protocol == PROTOCOL_ICMP:
                 text = f"{format_ip(ip.src)} > {format_ip(ip.dst)} {_icmp(view, start, end)}"
+            elif ip.protocol == PROTOCOL_IGMP:
+                text = f"{format_ip(ip.src)} > {format_ip(ip.dst)} {igmp.unpack(view, start, end)}"
             else:
                 return str(ip)
         except PacketError as error:
             return f"{ip} malformed ({error.reason})"
         return f"{text} fragment {ip.id} at 0+" if ip.mf else text
 
-    def _udp(self, ip, udp):
-        return f"{_ends(ip, udp.src_port, udp.dst_port)} UDP length {udp.length - 8}"
+    def _udp(self, ip, udp, view, start, end):
+        text = f"{_ends(ip, udp.src_port, udp.dst_port)} UDP length {udp.length - 8}"
+        if _DNS_PORT not in (udp.src_port, udp.dst_port) or ip.mf:
+            return text
+        try:
+            return f"{text} {dns.Message.unpack(view, start + UDP_HEADER_LENGTH, start + udp.length)}"
+        except PacketError as error:
+            return f"{text} malformed DNS ({error.reason})"
 
     def _tcp(self, ip, view, start, end):
         header = TcpHeader.unpack(view, start, end)

@@ -24,6 +24,7 @@ A report of version 3 has 16 zero bits and the number of records in the place of
 from struct import Struct
 from typing import NamedTuple
 
+from tipy.address import format_ip
 from tipy.checksum import checksum, residue
 from tipy.errors import PacketError
 
@@ -36,6 +37,8 @@ IS_INCLUDE, IS_EXCLUDE, TO_INCLUDE, TO_EXCLUDE = 1, 2, 3, 4      # types of reco
 _QUERY_V3 = Struct("!BBH")
 _COUNTS = Struct("!BBHHH")
 _RECORD = Struct("!BBH4s")
+_WORDS = {1: "include", 2: "exclude", 3: "to include", 4: "to exclude", 5: "allow", 6: "block"}
+_NAMES = {REPORT_V1: "IGMPv1 report", REPORT_V2: "IGMPv2 report", LEAVE: "IGMPv2 leave"}
 _UNIT = 0.1                # s, of the maximum response time
 
 
@@ -54,6 +57,10 @@ class Query(NamedTuple):
         if self.version == 3:
             body = _QUERY_V3.pack(2, 125, len(self.sources)) + b"".join(self.sources)
         return _sealed(STRUCT.pack(QUERY, code, 0, self.group) + body)
+
+    def __str__(self):
+        about = format_ip(self.group) if any(self.group) else "all groups"
+        return f"IGMPv{self.version} query for {about}, answer within {self.max_response:.1f} s"
 
 
 class Record(NamedTuple):
@@ -77,6 +84,13 @@ class Report(NamedTuple):
         for type, group, sources in self.records:
             parts += [_RECORD.pack(type, 0, len(sources), group), *sources]
         return _sealed(b"".join(parts))
+
+    def __str__(self):
+        if self.type == REPORT_V3:
+            told = ", ".join(f"{_WORDS.get(type, type)} {format_ip(group)}" for type, group,
+                             _ in self.records)
+            return f"IGMPv3 report: {told}"
+        return f"{_NAMES[self.type]} {format_ip(self.group)}"
 
 
 def unpack(frame, start, end):
