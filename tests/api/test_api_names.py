@@ -97,3 +97,16 @@ def test_audit_hooks_hear_of_questions(net):
     listening.clear()
     assert heard == [("socket.getaddrinfo", ("127.0.0.1", 80, net.AF_INET, net.SOCK_STREAM, 6)),
                      ("socket.gethostbyname", ("127.0.0.1",)), ("socket.getnameinfo", (("127.0.0.1", 80),))]
+
+
+@pytest.mark.parametrize("port", [-1, 65535, 65536, 2 ** 31, 2 ** 32 + 80, 2 ** 63 - 1, -2 ** 31 - 1, "65536", "080",
+                                  "4294967295", "18446744073709551696", "9" * 40])
+def test_port_numbers_are_taken_as_the_c_library_takes_them(net, port):
+    import socket as kernel
+
+    def ask(module):
+        try:
+            return module.getaddrinfo("127.0.0.1", port, type=module.SOCK_STREAM)[0][4]
+        except module.gaierror as error:
+            return error.errno
+    assert ask(net) == ask(kernel)

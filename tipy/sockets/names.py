@@ -238,7 +238,7 @@ def _is_ipv6(text):
 def _service(port):
     """getaddrinfo's second argument as None, an int, or the name of a service."""
     if port is None or isinstance(port, int):
-        return None if port is None else int(port) & 0xFFFF if -2 ** 63 <= port < 2 ** 63 else _too_large()
+        return None if port is None else _port(port)
     if isinstance(port, (bytes, bytearray)):
         port = port.decode("ascii", "surrogateescape")
     if not isinstance(port, str):
@@ -246,11 +246,17 @@ def _service(port):
     port.encode("utf-8")                   # lone surrogates: UnicodeEncodeError, as CPython
     if not port:
         return 0
-    return int(port) & 0xFFFF if port.isascii() and port.isdigit() else port
+    return _port(int(port[:30]), True) if port.isascii() and port.isdigit() else port
 
 
-def _too_large():
-    raise OverflowError("Python int too large to convert to C long")
+def _port(number, text=False):
+    """What glibc makes of a number: it passes through an unsigned long and an int, and 16 bits are used."""
+    if not text and sys.version_info < (3, 12) and not -2 ** 63 <= number < 2 ** 63:
+        raise OverflowError("Python int too large to convert to C long")
+    as_int = number & 0xFFFFFFFF if abs(number) < 2 ** 64 else 0xFFFFFFFF
+    if as_int >> 31:
+        raise gai_error("EAI_SERVICE")
+    return as_int & 0xFFFF
 
 
 def _kinds(service, type, proto, flags):
