@@ -289,6 +289,41 @@ def test_open_sockets_do_not_keep_a_program(place, end):
     assert tipy_run(place, name)[0] == 0
 
 
+def test_daemon_threads_never_learn_how_it_ends(place):
+    """As on the kernel's sockets, where they are gone with the process: nothing of them on stderr."""
+    name = script(place, TALK + """
+import asyncio, threading
+
+def wait(call, *args):
+    try:
+        call(*args)
+    except BaseException as error:
+        print("woken by", repr(error))
+
+async def serve():
+    await asyncio.start_server(print, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.getsockname()[1])
+    ready.set()
+    await reader.read(1)
+
+def call_again_and_again():
+    while True:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.sendto(b"x", ("127.0.0.1", 9))
+        udp.close()
+
+ready = threading.Event()
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("127.0.0.1", 0))
+other = socket.create_server(("127.0.0.1", 0))
+for arguments in ((client.recv, 1), (other.accept,), (udp.recv, 1), (asyncio.run, serve()),
+                  (call_again_and_again,)):
+    threading.Thread(target=wait, args=arguments, daemon=True).start()
+ready.wait()
+""")
+    assert tipy_run(place, name) == (0, "", LINE)
+
+
 def test_ctrl_c_ends_a_blocked_call_at_once(place):
     name = script(place, "import socket, sys\nserver = socket.create_server(('127.0.0.1', 0))\n"
                          "print('waiting', flush=True)\nserver.accept()")

@@ -41,7 +41,7 @@ UPWARD = {("tipy.stack", "tipy.driver"), ("tipy.stack", "tipy.socket")}
 EDGE = {
     "time": "clock link.virtio link.wrapper lab.worker lab.network demo",
     "threading": "clock gate signals link.pcap sockets.readiness tls driver patch demo.players "
-                 "run.tracebacks testing",
+                 "run.tracebacks run.farewell testing",
     "os": "errors settings netlink link lab sockets.readiness stack driver demo run",
     "select": "lab.worker sockets.readiness driver",
     "random": "link.faults stack",

@@ -17,13 +17,8 @@ import types
 from importlib.machinery import BuiltinImporter, SourceFileLoader
 
 from tipy.run import tracebacks
-from tipy.tcp.states import State
+from tipy.run.farewell import see_off
 
-_PATIENCE = 2.0                        # seconds without any progress, then we leave
-_COURTESY = 0.2                        # seconds a peer has to close its side, too
-_GLANCE = 0.01
-_DELIVERED = frozenset({State.FIN_WAIT_2, State.TIME_WAIT, State.CLOSED})
-_DONE = frozenset({State.TIME_WAIT, State.CLOSED})
 _DEADLY = ("SIGTERM", "SIGHUP")        # what ends a process that has no handler for it
 
 
@@ -177,36 +172,6 @@ class Program:
             pass                                       # who is in a hurry, or the device is gone
         finally:
             network.close()
-
-
-def see_off(stack, wait=True):
-    """Close all connections as the kernel does when a process ends, and wait until they are delivered."""
-    gate, tcp, clock = stack.gate, stack.tcp, stack.clock
-    with gate:
-        for listener in [each for group in tcp.listeners.values() for each in group]:
-            listener.close()
-        for tcb in list(tcp.connections.values()):
-            tcb.close()
-        if not wait:
-            return
-        left = _Nobody()
-        progress, deadline = None, 0
-        while any(tcb.state not in _DELIVERED for tcb in tcp.connections.values()):
-            before, progress = progress, sum(tcb.snd_una for tcb in tcp.connections.values())
-            if progress != before:
-                deadline = clock.now() + _PATIENCE
-            elif clock.now() > deadline:
-                break
-            gate.wait(left, bool, clock.now() + _GLANCE)
-        deadline = clock.now() + _COURTESY
-        while clock.now() < deadline and any(tcb.state not in _DONE for tcb in tcp.connections.values()):
-            gate.wait(left, bool, clock.now() + _GLANCE)
-
-
-class _Nobody:
-    """An endpoint at which nothing ever happens."""
-
-    waiters = readiness = None
 
 
 def _kill(number):
