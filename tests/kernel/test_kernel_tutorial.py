@@ -1,4 +1,4 @@
-"""The programs of a Twisted tutorial (tests/tutorial), unchanged, under `tipy run` on a real TAP: telnet, nc and
+"""The programs of a Twisted tutorial (tests/tutorial), unchanged, under `tipy run` on a TAP: telnet, nc and
 openssl s_client on the kernel's side are their clients. Twisted comes into a virtual environment of our own.
 """
 
