@@ -90,7 +90,7 @@ class Settings:
     rcvbuf: int = _setting(131072, kinds.integer(2304))
     rcvbuf_max: int = _setting(6291456, kinds.integer(2304))
     sndbuf: int = _setting(16384, kinds.integer(4608))
-    sndbuf_max: int = _setting(4194304, kinds.integer(4608))
+    sndbuf_max: int = _setting(8388608, kinds.integer(4608))
     notsent_lowat: int | None = _setting(None, kinds.integer(1, optional=True))  # None: no limit
     max_early_ranges: int = _setting(256, kinds.integer(1))                 # ranges kept ahead of a gap
 

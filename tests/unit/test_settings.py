@@ -54,7 +54,7 @@ def test_default_network():
     ("slow_start_after_idle", True), ("syncookies", True), ("congestion_control", "cubic"),
     ("recovery", True), ("notsent_lowat", None), ("rfc1337", True), ("max_syn_backlog", 4096),
     ("somaxconn", 4096),
-    ("rcvbuf", 131072), ("rcvbuf_max", 6291456), ("sndbuf", 16384), ("sndbuf_max", 4194304),
+    ("rcvbuf", 131072), ("rcvbuf_max", 6291456), ("sndbuf", 16384), ("sndbuf_max", 8388608),
     ("rto_min", 0.2), ("rto_initial", 1.0), ("rto_max", 120.0), ("delayed_ack", 0.04),
     ("challenge_ack_interval", 0.5),
 ])

@@ -15,6 +15,7 @@ from tipy.tcp.tcb import Tcb
 from tipy.tcp.timeouts import keepalive_times
 
 _OPENING = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
+_ROOM = 1 << 14                # room worth a wake-up when little is left to send
 _CHUNK = 1 << 20               # at most so much is copied in one write
 
 
@@ -59,7 +60,8 @@ class Connection(Tcb):
 
     @property
     def enough_room(self):
-        """Room worth waking a writer for: at least a third of the queue is free, as on Linux."""
+        """Room worth waking a writer for: a third of the queue is free, as on Linux, or there is some and little is
+        left to send: a writer woken later would write in bursts."""
         queue = self.sendq
         if queue is None:
             return True
@@ -67,7 +69,10 @@ class Connection(Tcb):
         lowat = self.options.notsent_lowat or self.tcp.settings.notsent_lowat
         if lowat and queue.end - self.snd_nxt >= lowat:
             return False
-        return used * 3 <= self.capacity * 2
+        capacity = self.capacity
+        if used * 3 <= capacity * 2:
+            return True
+        return queue.end - self.snd_nxt < capacity >> 3 and capacity - used >= _ROOM
 
     @property
     def readable(self):

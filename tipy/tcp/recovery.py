@@ -17,6 +17,8 @@ from tipy.tcp.cwnd_validation import remembered_ssthresh
 from tipy.tcp.loss import DUPLICATE_THRESHOLD, Phase, loss_state
 from tipy.tcp.records import split
 
+_EXIT_BURST = 32               # segments that may leave at once when recovery ends
+
 
 def on_ack(tcb, loss, news, prior_una, duplicates):
     """Draw the conclusions from an ACK that says something unusual, or comes while recovering.
@@ -250,14 +252,17 @@ def reduce(tcb, loss, delivered, lost, advanced):
         if advanced and not lost:
             count += 1
         count = min(delta, count)
+    if loss.prr_delivered - loss.prr_out > 2 * _EXIT_BURST:
+        count = min(count, 2 * delivered)              # the peer's window held us back: catch up at slow start's pace
     count = max(count, 0 if loss.prr_out else 1)       # entering recovery always sends one
     tcb.cwnd = max(in_flight + count, 1)
 
 
 def end_reduction(tcb, loss):
-    """Recovery is over: cwnd is what ssthresh says."""
+    """Recovery is over: cwnd is what ssthresh says. But if the peer's window held us back meanwhile, little is in
+    flight, and all at once would overflow the next queue: slow start does the rest (RFC 6582 section 3.2 step 3)."""
     if tcb.ssthresh < INFINITE and (loss.phase is Phase.CWR or loss.undo_marker is not None):
-        tcb.cwnd = tcb.ssthresh
+        tcb.cwnd = min(tcb.ssthresh, tcb.in_flight + _EXIT_BURST)
         tcb.cwnd_stamp = tcb.now()
 
 
