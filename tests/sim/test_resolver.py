@@ -15,6 +15,7 @@ from tipy.settings import Settings
 from tipy.stack import Stack
 from tipy.wire import dns
 
+_running = []
 US, SERVER, SECOND = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 
 
@@ -25,7 +26,16 @@ def stack_on(wire, clock, address, seed, **settings):
                            **settings)
     stack = Stack(link=wire.port(), clock=clock, seed=seed, settings=values)
     stack.start()
+    _running.append(stack)
     return stack
+
+
+@pytest.fixture(autouse=True)
+def stopped_afterwards():
+    """No stack outlives its test: the next one would take it for the default."""
+    yield
+    while _running:
+        _running.pop().stop()
 
 
 class Net:
