@@ -11,8 +11,9 @@ ever.
 
 Modules that imported one of those names (`from socket import socket`) are swept: wherever a loaded module,
 or a class in one, holds the old object, it gets the new one. `ssl.SSLSocket` inherits from the socket
-class, so its class body is run again (see sslsocket.py). What was made before stays as it was: kernel sockets go
-on working, and subclasses of the old class, other than ssl's, remain kernel sockets.
+class, so its class body is run again (see sslsocket.py). What was made before stays as it was: kernel
+sockets go on working, and subclasses of the old class, other than ssl's, remain kernel sockets. `import
+_socket`, which gevent does, finds our layer, too.
 
 No stack is started here: sockets belong to the default stack, or fail with ENETDOWN and the sentence that
 says what to do.
@@ -85,6 +86,7 @@ class _Patch:
         self.ours.setdefaulttimeout(self.kernel.getdefaulttimeout())
         for name, _, new in differences:
             self._change(space, name, new)
+        self._change(sys.modules, "_socket", self.ours._socket)
         self._sweep(self.known, [(old, new) for _, old, new in differences])
         when_imported("ssl", self._change_ssl)
 

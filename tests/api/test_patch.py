@@ -203,6 +203,26 @@ assert {when != "before"} or ssl.SSLSocket is kept[0]
 """)
 
 
+def test_a_library_that_builds_on_the_layer_below_finds_ours():
+    run("""
+import tipy, _socket
+real = [sys.modules["_socket"]]
+with tipy.patched():
+    import _socket
+    assert issubclass(ours(), _socket.socket) and issubclass(_socket.socket, real[0].socket)
+    start_loopback()
+    class Native(_socket.socket):
+        pass
+    sock = Native(_socket.AF_INET, _socket.SOCK_STREAM)
+    sock.bind(("127.0.0.1", 0))
+    import tipy.stack
+    assert tipy.stack.default_stack().tcp.ports is not None and sock.getsockname()[0] == "127.0.0.1"
+    assert sock._channel is not None
+    sock.close()
+assert sys.modules["_socket"] is real[0]
+""")
+
+
 def test_asyncio_runs_unmodified():
     run("""
 import asyncio, tipy

@@ -1,4 +1,4 @@
-"""`python3 -m tipy run`: whatever the program sees of itself is as under Python alone, but its network is ours."""
+"""`python3 -m tipy run`: what the program sees of itself is as under Python alone, but its network is ours."""
 
 import os
 import signal
@@ -115,7 +115,7 @@ MISTAKES = {
     "refused": "import socket\nsocket.create_connection(('127.0.0.1', 9))",
     "wrong type": "import socket\nsocket.socket().connect('nowhere')",
     "bad port": "import socket\ndef f():\n    socket.socket().bind(('127.0.0.1', 99999))\nf()",
-    "text": "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.sendto('x', ('127.0.0.1', 9))",
+    "text": "import socket\ns = socket.socket(type=socket.SOCK_DGRAM)\ns.sendto('x', ('127.0.0.1', 9))",
     "no such name": "import socket\nsocket.create_connection(('name.invalid', 80))",
     "handled": "import socket, traceback\ntry:\n    socket.socket().send(b'x')\nexcept OSError:\n    "
                "traceback.print_exc()",
@@ -193,6 +193,13 @@ print(client.tcp_info()["tcpi_state"])
     assert tipy_run(place, name) == (0, "b'hello' True tipy.socket\n1\n", LINE)
 
 
+def test_a_package_with_kernel_sockets_of_its_own_is_refused(place):
+    script(place, "print('imported')", "uvloop.py")
+    status, out, err = tipy_run(place, script(place, "import uvloop"))
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1].startswith("ModuleNotFoundError: uvloop has sockets")
+
+
 def test_what_the_environment_names_is_tried(place):
     name = script(place, "print('ran')")
     status, out, err = tipy_run(place, name, env={"TIPY_IFACE": "tipy-none"})
@@ -203,8 +210,8 @@ def test_what_the_environment_names_is_tried(place):
 def test_a_config_beside_the_program_is_a_wish(place):
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     script(place, "# tipy config\nIFACE = 'tipy-none'\nIP_ADDRESS = '10.7.0.2/24'\n", "config.py")
-    done = subprocess.run([sys.executable, "-m", "tipy", "run", script(place, TALK + "print('ran')")], cwd=place,
-                          env=environment, capture_output=True, text=True, timeout=HANG)
+    command = [sys.executable, "-m", "tipy", "run", script(place, TALK + "print('ran')")]
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=HANG)
     assert (done.returncode, done.stdout) == (0, "ran\n")
     assert done.stderr.startswith("tipy: 127.0.0.1 only, config.py names a network that is not there: ")
 
@@ -232,7 +239,8 @@ def test_without_faults_nothing_is_lost(place):
 
 def test_a_capture_holds_what_was_sent(place):
     import struct
-    status, _, err = tipy_run(place, "--capture", "run.pcapng", script(place, TALK + "client.sendall(b'in it')"))
+    name = script(place, TALK + "client.sendall(b'in it')")
+    status, _, err = tipy_run(place, "--capture", "run.pcapng", name)
     data = (place / "run.pcapng").read_bytes()
     assert status == 0 and "captured in run.pcapng" in err
     assert data[:4] == struct.pack("<I", 0x0A0D0D0A) and b"in it" in data
@@ -266,8 +274,9 @@ try:
 except OSError as error:
     print(type(error).__name__, type(other).__module__)
 """)
-        process = subprocess.Popen([sys.executable, "-m", "tipy", "run", "--kernel", "127.0.0.1", name], cwd=place,
-                                   env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", "tipy", "run", "--kernel", "127.0.0.1", name]
+        process = subprocess.Popen(command, cwd=place, env=environment(), stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
         server.settimeout(HANG)
         for _ in range(2):
             peer, _ = server.accept()

@@ -50,7 +50,7 @@ EDGE = {
     "signal": "signals lab run.program",
     "socket": "demo.players",
     "_socket": "netlink link.packet lab.worker sockets.constants sockets.handle sockets.names "
-               "sockets.readiness socket run.kernel",
+               "sockets.readiness socket",
     "subprocess": "",
     "multiprocessing": "",
     "fcntl": "",

@@ -4,8 +4,10 @@
     network     which network the program gets
     loop        the stack's loopback as a wire that can lose frames and be captured
     kernel      destinations left to the kernel's sockets
+    refused     packages that would go by the kernel in silence
     program     the program: __main__, sys.argv, sys.path, its end
     tracebacks  what it is shown when it fails
+    farewell    how the stack ends
 
 First the network is started and the socket module replaced, then the program begins. Its end is as in
 Python: threads are waited for, atexit functions called, the exit status passed on. The connections it left
@@ -32,7 +34,9 @@ def main(argv):
         print(f"tipy: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
         return getattr(error, "status", 1)
     from tipy import patch
+    from tipy.run.refused import refuse
     patch.install()
+    refuse()
     if options.kernel:
         from tipy.run.kernel import leave_to_kernel
         leave_to_kernel(options.kernel)

@@ -9,7 +9,7 @@ ends, so they shall not learn it here: nobody wakes them, and one that comes wit
 in.
 """
 
-import threading
+from threading import Lock, get_ident          # as they are now: the program may replace them
 
 from tipy.gate import Gate
 from tipy.tcp.states import State
@@ -25,8 +25,10 @@ class _LastGate(Gate):
     """What the stack's gate becomes: only those are let in who were in before."""
 
     def __enter__(self):
-        if threading.get_ident() not in self.welcome:
-            threading.Event().wait()
+        if get_ident() not in self.welcome:
+            never = Lock()
+            never.acquire()
+            never.acquire()
         return super().__enter__()
 
     def notify(self, endpoint):
@@ -39,8 +41,7 @@ class _LastGate(Gate):
 def see_off(stack, wait=True):
     """Close all connections of `stack` and wait until they are delivered. What is left for it is stop()."""
     with stack.gate as gate:
-        drivers = [thread.ident for thread in threading.enumerate() if thread.name.startswith("tipy ")]
-        gate.welcome = {threading.get_ident(), *drivers, *(ident for _, ident in gate._blocked.values())}
+        gate.welcome = {get_ident(), stack._driver.ident, *(ident for _, ident in gate._blocked.values())}
         gate.__class__ = _LastGate
         for listener in [each for group in stack.tcp.listeners.values() for each in group]:
             listener.close()
