@@ -114,6 +114,11 @@ class Driver:
         self._watched = ()                             # callables, see watch()
         self._thread = threading.Thread(target=self._run, name=f"tipy {stack.name}", daemon=True)
 
+    @property
+    def ident(self):
+        """The thread's."""
+        return self._thread.ident
+
     def start(self):
         """Start the thread."""
         stack = self._stack

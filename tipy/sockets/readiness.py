@@ -41,6 +41,8 @@ _NOWAIT = getattr(_socket, "MSG_DONTWAIT", 0)
 _channels = {}                 # inode of the near end -> channel
 _table_lock = threading.Lock()
 _watches = weakref.WeakKeyDictionary()     # stack -> weak reference to its Watch
+# as they are now: gevent takes them out of the module when a program asks it to
+_poll, _epoll = getattr(select, "poll", None), getattr(select, "epoll", None)
 _IN = getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLET", 0)
 _OUT = getattr(select, "EPOLLOUT", 0)
 
@@ -63,7 +65,7 @@ class Watch:
     An epoll of them all, edge-triggered, which the stack's driver looks at and keeps alive."""
 
     def __init__(self, stack):
-        self._epoll = select.epoll()
+        self._epoll = _epoll()
         self._far = weakref.WeakValueDictionary()      # fd -> Readiness
 
     @staticmethod
@@ -71,7 +73,7 @@ class Watch:
         """The stack's Watch, or None where there is nobody to look (virtual time) or no epoll."""
         known = _watches.get(stack)
         watch = known() if known is not None else None
-        if watch is None and hasattr(select, "epoll"):
+        if watch is None and _epoll is not None:
             watch = Watch(stack)
             if not stack.watch(watch._epoll.fileno(), watch._look):
                 return None
@@ -152,7 +154,7 @@ class Readiness:
         near.close()
         self._forget(stale)
         for epoll_fd, fd, events in registered:
-            epoll = select.epoll.fromfd(os.dup(epoll_fd))
+            epoll = _epoll.fromfd(os.dup(epoll_fd))
             try:
                 epoll.register(fd, events)
             except OSError:
@@ -281,7 +283,7 @@ class Readiness:
         """True once no process holds the near end any more."""
         if self.far is None or self.told & HANGUP:
             return self.channel.attached == 0
-        poll = select.poll()
+        poll = _poll()
         poll.register(self.far, 0)
         return any(event & select.POLLHUP for _, event in poll.poll(0))
 
@@ -419,7 +421,7 @@ class Readiness:
 
 def _epoll_registrations(inode):
     """(epoll descriptor, descriptor, events) of every epoll of this process that holds the file `inode`."""
-    if not hasattr(select, "epoll"):
+    if _epoll is None:
         return
     for name in os.listdir("/proc/self/fd"):
         try:
