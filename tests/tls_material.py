@@ -21,9 +21,9 @@ def make(place):
     Skips the test where there is no openssl."""
     try:
         _openssl(place, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out",
-                 "ca.crt", "-days", "2", "-subj", "/CN=tipy test CA")
+                 "ca.crt", "-days", "2", "-subj", "/CN=tipy test CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
         for name, names in _NAMES.items():
-            (place / "names").write_text(f"subjectAltName={names}\n")
+            (place / "names").write_text(f"subjectAltName={names}\nauthorityKeyIdentifier=keyid\n")   # 3.13 insists
             _openssl(place, "req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out",
                      f"{name}.csr", "-subj", f"/CN={name}")
             _openssl(place, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key",
