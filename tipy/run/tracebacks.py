@@ -5,6 +5,7 @@ A traceback that ends in an error of our own making (an AttributeError inside th
 whole: that is a bug of tipy's, and whoever sees it should see where it is.
 """
 
+import functools
 import os
 import sys
 import threading
@@ -13,6 +14,7 @@ import types
 from tipy.imports import when_imported
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_shown_whole = []              # the exception of our own making that is being printed
 _OUR_FAULT = (AttributeError, NameError, LookupError, AssertionError, ZeroDivisionError, ImportError)
 
 
@@ -56,11 +58,21 @@ def clean(error, seen=None):
     return error
 
 
+def show(error):
+    """Print an exception nobody caught, as sys.excepthook does; one that is our own fault is shown whole."""
+    if is_bug(error):
+        _shown_whole.append(error)
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+    finally:
+        _shown_whole.clear()
+
+
 def hide_ours():
     """From now on, in whatever threads, finalizers and the `traceback` module show."""
     _wrap_hook(threading, "excepthook")
     _wrap_hook(sys, "unraisablehook")
-    when_imported("traceback", _filter_summaries)
+    when_imported("traceback", _trim_in)
 
 
 def _wrap_hook(module, name):
@@ -78,15 +90,19 @@ def _wrap_hook(module, name):
     setattr(module, name, hook)
 
 
-def _filter_summaries(traceback):
-    """logging.exception, traceback.print_exc and the like all come through here."""
-    extract = getattr(traceback.StackSummary, "_extract_from_extended_frame_gen", None)
-    if extract is None:
-        return
+def _trim_in(traceback):
+    """In the module `traceback`: logging.exception, print_exc and the like all come through here."""
+    init, extract = traceback.TracebackException.__init__, traceback.extract_tb
 
-    def _extract_from_extended_frame_gen(cls, frame_gen, **options):
-        frames = list(frame_gen)
-        visible = [each for each in frames if not is_ours(each[0].f_code.co_filename)]
-        return extract.__func__(cls, iter(visible), **options)
+    @functools.wraps(init)
+    def __init__(self, exc_type, exc_value, exc_traceback, **options):
+        if not (isinstance(exc_value, BaseException) and is_bug(exc_value)):
+            exc_traceback = trim(exc_traceback)
+        init(self, exc_type, exc_value, exc_traceback, **options)
 
-    traceback.StackSummary._extract_from_extended_frame_gen = classmethod(_extract_from_extended_frame_gen)
+    @functools.wraps(extract)
+    def extract_tb(tb, limit=None):
+        return extract(trim(tb), limit)
+
+    traceback.TracebackException.__init__ = __init__
+    traceback.extract_tb = extract_tb
