@@ -301,13 +301,13 @@ def test_open_sockets_do_not_keep_a_program(place, end):
 def test_daemon_threads_never_learn_how_it_ends(place):
     """As on the kernel's sockets, where they are gone with the process: nothing of them on stderr."""
     name = script(place, TALK + """
-import asyncio, threading
+import asyncio, sys, threading
 
 def wait(call, *args):
     try:
         call(*args)
     except BaseException as error:
-        print("woken by", repr(error))
+        sys.stdout.write(f"woken by {error!r}\\n")
 
 async def serve():
     await asyncio.start_server(print, "127.0.0.1", 0)

@@ -11,6 +11,7 @@ in.
 
 from threading import Lock, get_ident          # as they are now: the program may replace them
 
+from tipy import stack as stacks
 from tipy.gate import Gate
 from tipy.tcp.states import State
 
@@ -49,6 +50,7 @@ def see_off(stack, wait=True):
             tcb.close()
         if wait:
             _await_delivery(stack)
+    stacks._running.append(stack)              # once more than stop() takes it out: socket() still finds it
 
 
 def _await_delivery(stack):
