@@ -81,20 +81,30 @@ def process(tcb, seg):
     if tcb.ecn_ok and seg.flags & ECE and not seg.flags & SYN:
         news.ece = True
     tcb.soft_error = 0
-    if not tcb.packets_out:
-        tcb.snd_una = ack
-        if tcb.loss is not None:
-            if seg.options.sack and tcb.sack_ok:
-                sack.tag(tcb, seg, news, una)
-            if news.dsack:
-                recovery.on_ack(tcb, tcb.loss, news, una, 0)
-            if tcb.loss.tlp_end is not None:
-                recovery.on_probe_acked(tcb, tcb.loss, news, ack)
-        _window_may_have_opened(tcb)
-        return _OK
+    tcb.snd_una = ack
+    if tcb.packets_out:
+        _in_flight(tcb, seg, news, una, ack)
+    else:
+        _nothing_in_flight(tcb, seg, news, una, ack)
+    return _OK
+
+
+def _nothing_in_flight(tcb, seg, news, una, ack):
+    """Everything was acknowledged before: a late DSACK, or the answer to a window probe."""
+    if tcb.loss is not None:
+        if seg.options.sack and tcb.sack_ok:
+            sack.tag(tcb, seg, news, una)
+        if news.dsack:
+            recovery.on_ack(tcb, tcb.loss, news, una, 0)
+        if tcb.loss.tlp_end is not None:
+            recovery.on_probe_acked(tcb, tcb.loss, news, ack)
+    _window_may_have_opened(tcb)
+
+
+def _in_flight(tcb, seg, news, una, ack):
+    """The steps for an ACK of data in flight, in the order of this file's first lines."""
     lost_before = tcb.lost_total
     prior_fack = tcb.loss.fack if tcb.loss is not None and tcb.loss.sacked_out else una
-    tcb.snd_una = ack
     if seg.options.sack and tcb.sack_ok:
         sack.tag(tcb, seg, news, una)
     if news.advanced:
@@ -123,7 +133,6 @@ def process(tcb, seg):
         _tell_window(tcb)
     if news.send_new:
         loss.hold_back = loss.frto = bool(send_new(tcb, nagle=False))
-    return _OK
 
 
 def _recover(tcb, loss, news, una, ack, wire_count):
