@@ -140,7 +140,7 @@ class Program:
         if sys.version_info >= (3, 12):
             sys.last_exc = error
         _flush(sys.stdout)
-        tracebacks.show(error)
+        sys.excepthook(type(error), error, error.__traceback__)
 
     def _die_politely(self):
         """A signal that ends the program closes its connections first."""

@@ -14,7 +14,6 @@ import types
 from tipy.imports import when_imported
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_shown_whole = []              # the exception of our own making that is being printed
 _OUR_FAULT = (AttributeError, NameError, LookupError, AssertionError, ZeroDivisionError, ImportError)
 
 
@@ -56,16 +55,6 @@ def clean(error, seen=None):
     for other in (error.__cause__, error.__context__, *getattr(error, "exceptions", ())):
         clean(other, seen)
     return error
-
-
-def show(error):
-    """Print an exception nobody caught, as sys.excepthook does; one that is our own fault is shown whole."""
-    if is_bug(error):
-        _shown_whole.append(error)
-    try:
-        sys.excepthook(type(error), error, error.__traceback__)
-    finally:
-        _shown_whole.clear()
 
 
 def hide_ours():
