@@ -15,7 +15,7 @@ from tipy.tcp.tcb import Tcb
 from tipy.tcp.timeouts import keepalive_times
 
 _OPENING = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
-_ROOM = 1 << 14                # room worth a wake-up when little is left to send
+_ROOM = 1 << 17                # room worth a wake-up when little is left to send
 _CHUNK = 1 << 20               # at most so much is copied in one write
 
 
