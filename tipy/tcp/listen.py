@@ -118,10 +118,6 @@ class Listener:
             return False                       # TCP_DEFER_ACCEPT: only data wakes the server
         return True
 
-    def give_up_waiting(self, tcb):
-        """The SYN,ACK has been sent often enough. False: forget it."""
-        return False
-
     def completed(self, tcb):
         """The handshake is done: on to the accept queue."""
         self.children.pop(tcb.remote, None)

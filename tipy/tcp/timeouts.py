@@ -35,7 +35,7 @@ def _handshake(tcb):
     if tcb.retries >= limit or active and options.user_timeout and waited >= options.user_timeout:
         if active:
             tcb.tcp.fail(tcb, tcb.soft_error or errno.ETIMEDOUT)
-        elif not tcb.listener.give_up_waiting(tcb):
+        else:
             tcb.tcp.forget(tcb)
         return
     tcb.retries += 1
