@@ -12,13 +12,11 @@ repetition by repetition, so that a neighbour's noise hits all of them alike; th
 
 Nothing here is a test: figures are printed, never asserted. What is checked is that the bytes are right.
 
-    network.py     two namespaces, the reference cables, ethtool by ctypes
-    places.py      where a program runs: the kernel's sockets, a stack on a TAP, the bare probe
-    programs.py    the servers, written once for any socket module; clients.py pings.py: the clients
-    probe.py       the ceiling: a TAP, its system calls and copies, no protocol
-    contest.py     turns, medians, lines of the table
-    bulk.py latency.py rates.py scale.py      the rows
+What measures in real time is the package tipy.bench, so that `python3 -m tipy bench` has it, too. Here are
+
+    __main__.py     all of its rows, with goals
+    logs.py         one more row, for which interpreters are started
     loss.py path.py bounds.py      virtual time
-    faults.py      a bad link between the stack and the kernel
-    layers.py      the profile
+    faults.py       a bad link between the stack and the kernel
+    layers.py       the profile
 """

@@ -5,10 +5,13 @@ import json
 import os
 import platform
 import sys
+import time
 
 import tests.bench as package
-from tests.bench import bulk, faults, latency, layers, loss, rates, scale
-from tests.bench.contest import Contest, run_rows
+from tests.bench import faults, layers, loss
+from tests.bench.logs import logs
+from tipy.bench import bulk, latency, rates, scale
+from tipy.bench.contest import Contest, number, run_rows
 
 ROWS = {
     "bulk": bulk.bulk,
@@ -21,8 +24,9 @@ ROWS = {
     "connect": rates.connect,
     "ping": rates.ping,
     "connections": scale.connections,
-    "logs": scale.logs,
+    "logs": logs,
 }
+_ALL_ROWS = {True: "one minute", False: "five minutes"}
 HIDDEN = {"short-bulk": bulk.stack_only, "short-ping-pong": latency.stack_only}
 
 
@@ -51,12 +55,28 @@ def main(arguments=None):
         _head(options, "virtual time, means over seeds, bytes compared")
         done = loss.run(options, names, say)
     else:
-        _head(options, "medians; ratios to the kernel's veth with offloads off in this run, unless stated")
+        start = time.monotonic()
         with Contest(options.quick, options.repetitions) as contest:
+            _head(options, f"medians of {contest.repetitions}; the reference is the kernel's veth with offloads off "
+                           "in this run, unless stated")
+            if names == list(ROWS):
+                print(f"(all rows take about {_ALL_ROWS[options.quick]}; --rows chooses)", file=sys.stderr)
             done = run_rows(contest, [(name, known[name]) for name in names], say)
-        print("load of this machine in the last 1, 5, 15 minutes: "
+        if len(names) > 1:
+            _goals(done, say)
+        minutes, seconds = divmod(round(time.monotonic() - start), 60)
+        print(f"{minutes} min {seconds} s; load of this machine in the last 1, 5, 15 minutes: "
               + ", ".join(f"{load:.1f}" for load in os.getloadavg()), file=sys.stderr)
     return _closing(options, done)
+
+
+def _goals(done, say):
+    """Once more, one below the other, the lines that have a goal."""
+    if say is _print:
+        print("\nThe goals")
+    for line in done:
+        if line.verdict:
+            say(line)
 
 
 def _closing(options, done):
@@ -66,7 +86,7 @@ def _closing(options, done):
     if options.json:
         json.dump([line.as_dict() for line in done], sys.stdout, indent=1)
         print()
-    return 1 if any("FAILED" in line.title for line in done) else 0
+    return 1 if any(line.failed for line in done) else 0
 
 
 def _list():
@@ -80,7 +100,7 @@ def _head(options, text):
     if not options.json:
         print(f"Python {platform.python_version()}{'' if __debug__ else ' -O'}, {platform.system()} "
               f"{platform.release()}, {os.cpu_count()} CPUs; {text}")
-        print(f"{'':52s} {'':>10s} {'':5s} {'ratio':>7s} {'goal':>8s}")
+        print(f"{'':60s} {'value':>10s} {'':5s} {'ratio':>7s} {'goal':>9s} {'':8s} reference")
 
 
 def _nothing(line):
@@ -88,11 +108,11 @@ def _nothing(line):
 
 
 def _print(line):
-    value = f"{line.value:10,.0f}" if line.value >= 100 else f"{line.value:10.3g}"
     ratio = f"{line.ratio:7.3f}" if line.ratio is not None else " " * 7
-    base = f"  (of {line.base})" if line.base != "kernel" and line.ratio is not None else ""
     goal = str(line.goal) if line.goal else ""
-    text = f"{line.title:52s} {value} {line.unit:5s} {ratio} {goal:>8s}  {line.verdict:7s}{base}"
+    base, value = line.reference or ("", 0.0)
+    reference = f"{base} {number(value)}" if base else ""
+    text = f"{line.name:60s} {number(line.value):>10s} {line.unit:5s} {ratio} {goal:>9s} {line.verdict:8s} {reference}"
     print(text.rstrip(), flush=True)
 
 

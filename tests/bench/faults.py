@@ -11,8 +11,8 @@ import hashlib
 import random
 import time
 
-from tests.bench.contest import Goal, Line
 from tipy import log
+from tipy.bench.contest import Goal, Line
 from tipy.lab import HOST, STACK, Lab
 from tipy.link.faults import FaultLink
 from tipy.settings import Settings

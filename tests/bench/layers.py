@@ -25,9 +25,9 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import NamedTuple
 
-from tests.bench import clients, programs
-from tests.bench.contest import STACK
-from tests.bench.places import OnStack
+from tipy.bench import clients, programs
+from tipy.bench.contest import STACK
+from tipy.bench.places import OnStack
 
 LAYERS = ("system calls", "link", "stack", "gate", "timers", "ethernet", "ipv4", "tcp", "udp", "socket",
           "driver")

@@ -10,9 +10,9 @@ from multiprocessing import get_context
 from random import Random
 
 from tests.bench import bounds
-from tests.bench.contest import Goal, Line
 from tests.bench.path import Lane, Simulation
 from tipy import log
+from tipy.bench.contest import Goal, Line
 
 _RTT, _MSS = 0.1, 1448
 _LIMIT = 20_000.0                      # virtual seconds

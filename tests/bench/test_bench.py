@@ -5,13 +5,14 @@ from collections import Counter
 
 import pytest
 
-from tests.bench import bounds, programs
+from tests.bench import bounds
 from tests.bench.__main__ import main
-from tests.bench.contest import Goal, Line
 from tests.bench.layers import Meter
 from tests.bench.loss import bottleneck, transfer
-from tests.bench.network import Network
 from tipy import log
+from tipy.bench import programs
+from tipy.bench.contest import Goal, Line
+from tipy.bench.network import Network
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ FLOORS = (
     ("acd"),
     ("arp"),
     ("ipv4"),
+    ("groups"),
     ("datagrams"),                             # what udp and raw have in common
     ("icmp igmp udp raw tcp"),
     ("sockets"),
@@ -30,6 +31,7 @@ FLOORS = (
     ("patch"),
     ("lab"),
     ("demo run"),
+    ("bench"),
     ("__main__"),
 )
 # Floors whose modules may import each other, as long as there is no cycle.
@@ -39,16 +41,16 @@ UPWARD = {("tipy.stack", "tipy.driver"), ("tipy.stack", "tipy.socket")}
 
 # Who may import what of the operating system, of randomness and of time.
 EDGE = {
-    "time": "clock link.virtio link.wrapper lab.worker lab.network demo",
+    "time": "clock link.virtio link.wrapper lab.worker lab.network demo bench",
     "threading": "clock gate signals link.pcap sockets.readiness tls driver patch demo.players "
-                 "run.tracebacks run.farewell testing",
-    "os": "errors settings netlink link lab sockets.readiness stack driver demo run",
-    "select": "lab.worker sockets.readiness driver",
-    "random": "link.faults stack",
+                 "run.tracebacks run.farewell testing bench.programs bench.memory",
+    "os": "errors settings netlink link lab sockets.readiness stack driver demo run bench",
+    "select": "lab.worker sockets.readiness driver bench.probe",
+    "random": "link.faults stack bench.programs",
     "secrets": "stack",
-    "ctypes": "link.heap link.ioctl lab.namespaces",
+    "ctypes": "link.heap link.ioctl lab.namespaces bench.network bench.probe",
     "signal": "signals lab run.program",
-    "socket": "demo.players",
+    "socket": "demo.players bench",
     "_socket": "netlink link.packet lab.worker sockets.constants sockets.handle sockets.names "
                "sockets.readiness socket",
     "subprocess": "",

@@ -1,17 +1,19 @@
 """The network of the measurements: two namespaces of our own, gone when the program ends.
 
         "client" namespace                               "peer" namespace
-    +---------------------------+                    +-----------------------+
-    | ref0  10.9.1.1/24 --------|--- offloads off ---|------- ref1  10.9.1.2 |   the reference: 1.0
-    | tso0  10.9.2.1/24 --------|--- offloads on ----|------- tso1  10.9.2.2 |   what the kernel can do
-    | tapN  10.9.N.1/24         |                    +-----------------------+
-    +----|----------------------+
+    +---------------------------+                    +-------------------------+
+    | cable1  10.9.1.1/24 ------|--- offloads off ---|----- cable1  10.9.1.2   |   the reference: 1.0
+    | cable2  10.9.2.1/24 ------|--- offloads on ----|----- cable2  10.9.2.2   |   what the kernel can do
+    | tapN    10.9.N.1/24       |                    |                         |
+    +----|----------------------+                    +-------------------------+
          `--- a stack, or the bare probe, at 10.9.N.2
 
-Offloads are switched by SIOCETHTOOL, by ctypes.
+Where there is no /dev/net/tun a stack reads the far end of one more cable, cableN, which has no address of its
+own there (AF_PACKET; the rung "packet" of tipy.lab). Offloads are switched by SIOCETHTOOL, by ctypes.
 """
 
 import ctypes
+import os
 import socket
 import struct
 
@@ -19,6 +21,7 @@ from tipy.lab import namespaces
 from tipy.lab.network import Enter
 from tipy.lab.worker import Worker
 from tipy.link.ioctl import ioctl, request
+from tipy.link.packet import PacketLink, open_packet_socket
 from tipy.link.tap import TapLink, attach_tap
 from tipy.netlink import Netlink
 
@@ -36,12 +39,20 @@ def address(subnet, host):
 
 
 class Network:
-    """The two namespaces. client, peer: tipy.lab workers."""
+    """The two namespaces. client, peer: tipy.lab workers.
 
-    def __init__(self):
+    rung: "tap" or "packet" insists on that one; None takes the first that works. OSError if there is none.
+    reason: why it is not the better one, or ""
+    """
+
+    def __init__(self, rung=None):
         self.client = self.peer = None
+        self.reason = ""
         try:
             self.client = _first()
+            self.rung = rung or self._best_rung()
+            if rung == "tap":
+                self.client.call(_try_tap, timeout=_TIMEOUT)
             self.peer = self.client.spawn(Enter(), _TIMEOUT)
             for subnet in (REFERENCE, WITH_TSO):
                 offload = subnet == WITH_TSO
@@ -50,6 +61,19 @@ class Network:
         except BaseException:
             self.close()
             raise
+
+    def _best_rung(self):
+        try:
+            self.client.call(_try_tap, timeout=_TIMEOUT)
+        except OSError as error:
+            self.reason = f"no TAP: {error.strerror or error}"
+            return "packet"
+        return "tap"
+
+    def lay_bare_cable(self, subnet):
+        """Cable `subnet`, whose far end is for a packet socket."""
+        self.client.call(_lay_cable, subnet, self.peer.pid, True, timeout=_TIMEOUT)
+        self.peer.call(_bare_end, subnet, timeout=_TIMEOUT)
 
     def close(self):
         """End the processes, and with them the namespaces."""
@@ -98,6 +122,16 @@ def _other_end(subnet, offload):
     _bring_up(f"cable{subnet}", f"{address(subnet, 2)}/24", offload)
 
 
+def _bare_end(subnet):
+    set_offloads(f"cable{subnet}", True)
+    with Netlink() as netlink:
+        netlink.set(f"cable{subnet}", up=True)
+
+
+def _try_tap():
+    os.close(attach_tap("tap0"))
+
+
 def _bring_up(name, network, offload):
     with Netlink() as netlink:
         set_offloads(name, offload)
@@ -122,3 +156,11 @@ def open_tap(subnet, offload):
         netlink.set(name, up=True)
         netlink.add_address(name, f"{address(subnet, 1)}/24")
     return TapLink(name, MTU, offload, fd=fd)
+
+
+def open_packet(subnet, offload):
+    """In the peer's namespace: a PacketLink on the bare end of cable `subnet`."""
+    name = f"cable{subnet}"
+    with Netlink() as netlink:
+        mac = netlink.link(name).mac
+    return PacketLink(name, MTU, offload, fd=open_packet_socket(name), mac=mac)

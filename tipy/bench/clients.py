@@ -3,7 +3,7 @@
 import struct
 import time
 
-from tests.bench.programs import (CHECK, CONNECT, COUNT, ECHO, PORT, REQUEST, SINK, SOURCE, Mismatch,
+from tipy.bench.programs import (CHECK, CONNECT, COUNT, ECHO, PORT, REQUEST, SINK, SOURCE, Mismatch,
                                   receive_exactly, receive_stream, send_stream)
 
 

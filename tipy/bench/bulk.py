@@ -2,8 +2,9 @@
 
 from functools import partial
 
-from tests.bench import clients, probe, programs
-from tests.bench.contest import KERNEL, KERNEL_TSO, STACK, Goal, Line, lines, median
+from tipy.bench import clients, probe, programs
+from tipy.bench.contest import KERNEL, KERNEL_TSO, STACK, Goal, Line, lines, median
+from tipy.bench.memory import Pair
 
 PROBE = "bare TAP"
 _MB = 1e6
@@ -13,36 +14,51 @@ _LEAST, _MOST = 4 << 20, 2 << 30
 
 
 def bulk(contest):
-    """Bulk TCP over a TAP with offload, beside the kernel's veth and the bare TAP; the stream compared."""
+    """Bulk TCP over a TAP with offload, beside the kernel's veth and the bare TAP; then with the stream compared."""
     yield from _bulk(contest, True, {"k2s": 1.5, "s2k": 2.5}, 0.55)
 
 
 def plain(contest):
-    """Bulk TCP over a TAP without offload, beside the bare TAP without offload."""
+    """Bulk TCP over a TAP without offload, beside the bare TAP without offload; then with the stream compared."""
     yield from _bulk(contest, False, {}, 0.5)
 
 
 def _bulk(contest, offload, goals, of_ceiling):
     title = "bulk TCP" if offload else "plain TAP, bulk TCP"
-    servers = contest.servers()
-    with servers:
+    with contest.servers() as servers:
         servers.start(KERNEL, contest.kernel(), programs.tcp_server)
         if offload:
             servers.start(KERNEL_TSO, contest.kernel(tso=True), programs.tcp_server)
         servers.start(PROBE, probe.OnProbe(contest.subnet(), offload), probe.server)
         servers.start(STACK, contest.stack(offload), programs.tcp_server)
-        for direction, program in _DIRECTIONS.items():
-            usage = {}
-            figures = measure(contest, servers.all, program, 0, usage)
-            goal = Goal(low=goals[direction]) if direction in goals else None
-            yield from lines(f"{title} {direction}", figures, "MB/s", _MB, {STACK: goal})
-            yield of(f"{title} {direction}, of the ceiling", figures, STACK, PROBE, of_ceiling)
-            yield from _costs(f"{title} {direction}", usage)
+        usage = {}
+        yield from _transfers(contest, servers.all, title, goals, of_ceiling, usage)
+        for direction in _DIRECTIONS:
+            yield from _costs(f"{title} {direction}", usage[direction])
         pair = {name: servers.all[name] for name in (KERNEL, STACK)}
         for direction, program in _DIRECTIONS.items():
             figures = measure(contest, pair, program, programs.CHECK)
-            goal = Goal(low=0.2) if offload else None
-            yield from lines(f"{title} {direction}, compared", figures, "MB/s", _MB, {STACK: goal})
+            yield from lines(f"{title} {direction}, compared", figures, "MB/s", _MB)
+
+
+def short(contest):
+    """Bulk TCP with offload both ways, beside the kernel's veth and, where there is a TAP, the bare TAP."""
+    with contest.servers() as servers:
+        servers.start(KERNEL, contest.kernel(), programs.tcp_server)
+        if contest.rung == "tap":
+            servers.start(PROBE, probe.OnProbe(contest.subnet()), probe.server)
+        servers.start(STACK, contest.stack(), programs.tcp_server)
+        yield from _transfers(contest, servers.all, "bulk TCP", {}, None, {})
+
+
+def _transfers(contest, servers, title, goals, of_ceiling, usage):
+    """Lines of both directions; usage: gets for each direction what `measure` tells."""
+    for direction, program in _DIRECTIONS.items():
+        figures = measure(contest, servers, program, 0, usage.setdefault(direction, {}))
+        goal = Goal(low=goals[direction]) if direction in goals else None
+        yield from lines(f"{title} {direction}", figures, "MB/s", _MB, {STACK: goal})
+        if PROBE in figures:
+            yield of(f"{title} {direction}, of the ceiling", figures, STACK, PROBE, of_ceiling)
 
 
 def busy(contest):
@@ -54,9 +70,8 @@ def busy(contest):
             idle = measure(contest, servers.all, program)
             working = measure(contest, servers.all, program, programs.BUSY)
             for name, goal in ((KERNEL, None), (STACK, 0.3)):
-                figures = {"computing": working[name], "idle": idle[name]}
-                title = f"bulk TCP {direction}, {name}, computing"
-                yield of(title, figures, "computing", "idle", goal, "idle")
+                figures = {name: working[name], "idle": idle[name]}
+                yield of(f"bulk TCP {direction}, application computing", figures, name, "idle", goal)
 
 
 def background(contest):
@@ -66,59 +81,35 @@ def background(contest):
         servers.start("computing", contest.stack(), programs.tcp_server_with_computing_thread)
         for direction, program in _DIRECTIONS.items():
             figures = measure(contest, servers.all, program)
-            yield of(f"bulk TCP {direction}, a thread computing", figures, "computing", STACK, 0.3, "idle")
+            figures = {STACK: figures["computing"], "idle": figures[STACK]}
+            yield of(f"bulk TCP {direction}, another thread computing", figures, STACK, "idle", 0.3)
 
 
-def memory(contest):
+def memory(contest, without_offload=True):
     """Bulk TCP between two stacks of one process over the in-memory wire, beside the kernel's veth."""
     with contest.servers() as servers:
         servers.start(KERNEL, contest.kernel(), programs.tcp_server)
         reference = measure(contest, servers.all, clients.bulk_in)[KERNEL]
     figures = {KERNEL: reference}
     for name, offload in ((STACK, True), ("tipy without offload", False)):
-        figures[name] = contest.net.client.call(between_stacks, offload, contest.seconds, contest.repetitions,
-                                                timeout=120)
+        if offload or without_offload:
+            figures[name] = contest.net.client.call(between_stacks, offload, contest.seconds, contest.repetitions,
+                                                    timeout=120)
     yield from lines("stack <-> stack in memory", figures, "MB/s", _MB, {STACK: Goal(low=1.0)})
 
 
 def between_stacks(offload, seconds, repetitions):
-    """Bytes per second from one stack to another in this process."""
-    import threading
-
-    from tipy import log
-    from tipy.link import Wire
-    from tipy.settings import Settings
-    from tipy.stack import Stack
-    log.choose(())
-    wire, stacks = Wire(offload=offload), []
-    for host in (1, 2):
-        settings = Settings.load(use_user_files=False, acd=False, gateway=None, address=f"10.8.0.{host}/24")
-        stacks.append(Stack(link=wire.port(), settings=settings))
-        stacks[-1].start()
-    server = programs.tcp_server(stacks[1].socket, "10.8.0.2")
-    next(server)
-    threading.Thread(target=_run_to_the_end, args=(server,), daemon=True).start()
-    rate = clients.bulk_in(stacks[0].socket, "10.8.0.2", _WARM_UP)
-    size = int(min(max(rate * seconds, _LEAST), _MOST)) & ~0xFFFF
-    figures = [clients.bulk_in(stacks[0].socket, "10.8.0.2", size) for _ in range(repetitions)]
-    for stack in stacks:
-        stack.stop()
-    return figures
+    """Bytes per second from one stack to another in this process, `repetitions` figures."""
+    with Pair(offload) as pair, pair.serve(programs.tcp_server):
+        rate = pair.ask(clients.bulk_in, _WARM_UP)
+        return [pair.ask(clients.bulk_in, _size(rate, seconds)) for _ in range(repetitions)]
 
 
-def _run_to_the_end(generator):
-    try:
-        for _ in generator:
-            pass
-    except OSError:
-        pass                                           # the stack was stopped
-
-
-def of(title, figures, name, base, goal, base_name=None):
+def of(title, figures, name, base, goal):
     """A Line: the median of one contender, and its ratio to that of another."""
     value, other = median(figures[name]), median(figures[base])
-    return Line(title, value / _MB, "MB/s", value / other, base_name or base,
-                Goal(low=goal) if goal is not None else None, tuple(round(v / _MB, 3) for v in figures[name]))
+    return Line(title, value / _MB, "MB/s", value / other, base, Goal(low=goal) if goal is not None else None,
+                tuple(round(v / _MB, 3) for v in figures[name]), name)
 
 
 def measure(contest, servers, program, mode=0, usage=None):
@@ -129,10 +120,15 @@ def measure(contest, servers, program, mode=0, usage=None):
     contenders = {}
     for name, server in servers.items():
         rate = contest.ask(server, program, _WARM_UP, mode)
-        size = int(min(max(rate * contest.seconds, _LEAST), _MOST)) & ~0xFFFF
+        size = _size(rate, contest.seconds)
         spent = usage.setdefault(name, []) if usage is not None else []
         contenders[name] = partial(_once, contest, server, program, size, mode, spent)
     return contest.turns(contenders)
+
+
+def _size(rate, seconds):
+    """How many bytes to move at that rate to fill so many seconds."""
+    return int(min(max(rate * seconds, _LEAST), _MOST)) & ~0xFFFF
 
 
 def _once(contest, server, program, size, mode, spent):
@@ -149,8 +145,8 @@ def _costs(title, usage):
     base = median([cpu for cpu, _ in usage[PROBE]])
     for name in (PROBE, STACK):
         cpu, faults = (median(values) for values in zip(*usage[name]))
-        yield Line(f"{title}, {name}: CPU per 64 KB", cpu, "us", cpu / base if base else None, PROBE)
-        yield Line(f"{title}, {name}: page faults per 64 KB", faults, "")
+        yield Line(f"{title}, CPU per 64 KB", cpu, "us", cpu / base if base else None, PROBE, who=name)
+        yield Line(f"{title}, page faults per 64 KB", faults, "", who=name)
 
 
 def stack_only(contest):

@@ -14,8 +14,8 @@ import time
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from tests.bench import network
-from tests.bench.programs import CHUNK, COUNT, REQUEST, SINK
+from tipy.bench import network
+from tipy.bench.programs import CHUNK, COUNT, REQUEST, SINK
 from tipy.address import parse_ip
 from tipy.checksum import residue, residue_of
 

@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from tests.bench import network
+from tipy.bench import network
 
 _TIMEOUT = 30.0
 _TURNS, _TURN = 400, 0.005              # how long a killed process may take to be gone
@@ -30,11 +30,13 @@ class OnKernel(NamedTuple):
 
 
 class OnStack(NamedTuple):
-    """A tipy stack on a new TAP of the namespace "client". settings: (name, value) pairs."""
+    """A tipy stack on a new TAP of the namespace "client" or, on the rung "packet", on a bare cable in "peer".
+    settings: (name, value) pairs."""
 
     subnet: int
     offload: bool = True
     settings: tuple = ()
+    rung: str = "tap"
 
     @contextmanager
     def open(self):
@@ -42,7 +44,8 @@ class OnStack(NamedTuple):
         from tipy import log
         from tipy.stack import Stack
         log.choose(())
-        with Stack(link=network.open_tap(self.subnet, self.offload), settings=self.configuration()) as stack:
+        open_link = network.open_tap if self.rung == "tap" else network.open_packet
+        with Stack(link=open_link(self.subnet, self.offload), settings=self.configuration()) as stack:
             yield stack.socket, network.address(self.subnet, 2)
 
     def configuration(self):
@@ -51,7 +54,10 @@ class OnStack(NamedTuple):
         return Settings.load(use_user_files=False, acd=False, gateway=None, ephemeral_ports=(10000, 65000),
                              address=f"{network.address(self.subnet, 2)}/24", **dict(self.settings))
 
-    worker = "client"
+    @property
+    def worker(self):
+        """The namespace to run in."""
+        return "client" if self.rung == "tap" else "peer"
 
 
 def run(place, program, *args):

@@ -2,8 +2,8 @@
 
 import os
 
-from tests.bench import clients, programs
-from tests.bench.contest import STACK, Goal, Line, lines, median
+from tipy.bench import clients, programs
+from tipy.bench.contest import STACK, Goal, Line, lines, median
 
 _PROGRAMS = {"UDP": (programs.udp_echo, clients.udp_ping_pong),
              "TCP": (programs.tcp_server, clients.tcp_ping_pong)}

@@ -8,29 +8,34 @@ from contextlib import ExitStack
 from itertools import count
 from typing import NamedTuple
 
-from tests.bench import network
-from tests.bench.places import OnKernel, OnStack, Server, client
+from tipy.bench import network
+from tipy.bench.places import OnKernel, OnStack, Server, client
 
-KERNEL, KERNEL_TSO, STACK, PLAIN = "kernel", "kernel TSO", "tipy", "tipy plain"
+KERNEL, KERNEL_TSO, STACK = "kernel", "kernel TSO", "tipy"
 _LIMIT = 120.0                       # seconds, for one repetition of anything
 
 
 class Goal(NamedTuple):
-    """What a ratio should be: at least `low`, at most `high`."""
+    """What a ratio should be, or (`of_value`) the value itself: at least `low`, at most `high`."""
 
     low: float | None = None
     high: float | None = None
+    of_value: bool = False
 
-    def met(self, ratio):
+    def met(self, figure):
         """True if it is."""
-        return (self.low is None or ratio >= self.low) and (self.high is None or ratio <= self.high)
+        return (self.low is None or figure >= self.low) and (self.high is None or figure <= self.high)
 
     def __str__(self):
-        return f">= {self.low:g}" if self.low is not None else f"<= {self.high:g}"
+        sign, limit = (">=", self.low) if self.low is not None else ("<=", self.high)
+        return f"{sign} {limit:,g}"
 
 
 class Line(NamedTuple):
-    """One line of the table. value is in `unit`; ratio is what `goal` judges, beside `base`."""
+    """One line of the table: the median of `values`, in `unit`, and its ratio to that of `base`.
+
+    who: the contender, where several have a line of this title; failed: there is no figure, the title says why
+    """
 
     title: str
     value: float
@@ -39,31 +44,55 @@ class Line(NamedTuple):
     base: str = "kernel"
     goal: Goal | None = None
     values: tuple = ()
+    who: str = ""
+    failed: bool = False
+
+    @property
+    def name(self):
+        """Title and contender."""
+        return f"{self.title}, {self.who}" if self.who else self.title
+
+    @property
+    def reference(self):
+        """What it stands beside, in the same unit: (name, value), or None."""
+        if not self.ratio or self.base == self.who:
+            return None
+        return self.base, self.value / self.ratio
+
+    @property
+    def smaller_is_better(self):
+        """True for times and sizes."""
+        return self.unit in ("us", "KB", "%")
 
     @property
     def verdict(self):
-        """"met", "not met", or "" without a goal."""
-        if self.goal is None or self.ratio is None:
+        """"met", "NOT MET", or "" without a goal."""
+        figure = self.ratio if self.goal is None or not self.goal.of_value else self.value
+        if self.goal is None or figure is None:
             return ""
-        return "met" if self.goal.met(self.ratio) else "NOT MET"
+        return "met" if self.goal.met(figure) else "NOT MET"
 
     def as_dict(self):
         """For --json."""
-        return {**self._asdict(), "goal": str(self.goal) if self.goal else None, "verdict": self.verdict}
+        base, reference = self.reference or (None, None)
+        return {"title": self.title, "who": self.who, "value": self.value, "unit": self.unit, "ratio": self.ratio,
+                "base": base, "reference": reference, "values": list(self.values),
+                "goal": str(self.goal) if self.goal else None, "verdict": self.verdict}
 
 
 class Contest:
     """One run of the bench: its network, how often and how long to measure, and who takes part.
 
-    repetitions: of each figure; seconds: of each repetition of a rate; quick: few and short
+    repetitions: of each figure; seconds: of each repetition of a rate; quick: few and short; rung: see Network
     """
 
-    def __init__(self, quick=False, repetitions=None):
+    def __init__(self, quick=False, repetitions=None, seconds=None, rung=None):
         self.quick = quick
         self.repetitions = repetitions or (3 if quick else 5)
-        self.seconds = 0.25 if quick else 0.7
+        self.seconds = seconds or (0.25 if quick else 0.7)
         self._subnets = count(10)
-        self.net = network.Network()
+        self.net = network.Network(rung)
+        self.rung = self.net.rung
 
     def close(self):
         """End everything."""
@@ -80,8 +109,11 @@ class Contest:
         return OnKernel(network.WITH_TSO if tso else network.REFERENCE)
 
     def stack(self, offload=True, **settings):
-        """A stack on a TAP of its own."""
-        return OnStack(self.subnet(), offload, tuple(settings.items()))
+        """A stack on a TAP of its own (or what this rung has)."""
+        subnet = self.subnet()
+        if self.rung == "packet":
+            self.net.lay_bare_cable(subnet)
+        return OnStack(subnet, offload, tuple(settings.items()), self.rung)
 
     def subnet(self):
         """A number for one more cable."""
@@ -144,6 +176,11 @@ class Servers:
         self._stack.close()
 
 
+def number(value):
+    """A figure as text, in three digits or whole."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def median(values):
     """The median."""
     return statistics.median(values)
@@ -155,8 +192,8 @@ def lines(title, figures, unit, scale=1.0, goals=None, reference=KERNEL):
     base = median(figures[reference])
     for name, values in figures.items():
         value = median(values)
-        yield Line(f"{title}, {name}", value / scale, unit, value / base if base else None, reference,
-                   goals.get(name), tuple(round(v / scale, 3) for v in values))
+        yield Line(title, value / scale, unit, value / base if base else None, reference,
+                   goals.get(name), tuple(round(v / scale, 3) for v in values), name)
 
 
 def run_rows(contest, rows, say):
@@ -172,6 +209,6 @@ def run_rows(contest, rows, say):
             print(f"row {name} failed: {type(error).__name__}: {error}", file=sys.stderr)
             if not contest.quick:
                 traceback.print_exc()
-            done.append(Line(f"{name}: FAILED, {type(error).__name__}: {error}", 0.0, ""))
+            done.append(Line(f"{name}: FAILED, {type(error).__name__}: {error}", 0.0, "", failed=True))
         print(f"  [{name}: {time.monotonic() - start:.1f} s]", file=sys.stderr)
     return done

@@ -1,7 +1,7 @@
 """Rows: how many per second. Connections, datagrams, pings."""
 
-from tests.bench import clients, pings, programs
-from tests.bench.contest import STACK, Goal, Line, lines, median
+from tipy.bench import clients, pings, programs
+from tipy.bench.contest import STACK, Goal, Line, lines, median
 
 
 def udp(contest):
@@ -19,22 +19,21 @@ def ping(contest):
     """Ping replies per second, 32 outstanding."""
     with contest.beside_kernel(programs.sleeper) as servers:
         figures = _in_turns(contest, servers, pings.window, contest.seconds)
-    yield from lines("ping replies, 32 outstanding", figures, "/s")
-    value = median(figures[STACK])
-    yield Line("ping replies, in thousands", value / 1000, "k/s", value / 1000, "itself", Goal(low=30))
+    yield from lines("ping replies, 32 outstanding", figures, "/s",
+                     goals={STACK: Goal(low=30_000, of_value=True)})
 
 
-def connect(contest):
-    """Connections opened and closed per second: as server, as client, and again after 20,000 of them."""
+def connect(contest, lasting=True):
+    """Connections opened and closed per second: as server, as client, and again (`lasting`) after 20,000 of them."""
     with contest.beside_kernel(programs.accept_and_close) as servers:
-        yield from _connections(contest, servers, "accept + close as server", programs.connect_and_close)
+        yield from _connections(contest, servers, "accept + close as server", programs.connect_and_close, lasting)
     acceptor = contest.net.client.start(programs.run_acceptor)
     acceptor.next()
     with acceptor, contest.beside_kernel(programs.tcp_server) as servers:
-        yield from _connections(contest, servers, "connect + close as client", clients.have_it_connect)
+        yield from _connections(contest, servers, "connect + close as client", clients.have_it_connect, lasting)
 
 
-def _connections(contest, servers, title, program):
+def _connections(contest, servers, title, program, lasting):
     """Connections per second, then what many of them did to the CPU time that one takes."""
     count, many = (300, 2000) if contest.quick else (1000, 20_000)
     server = servers.all[STACK]
@@ -42,12 +41,17 @@ def _connections(contest, servers, title, program):
     figures = _in_turns(contest, servers, program, count)
     first = server.usage()[0] - before
     yield from lines(title, figures, "/s", goals={STACK: Goal(low=0.12)})
+    if not lasting:
+        return
     contest.ask(server, program, many)
     before = server.usage()[0]
     later = contest.turns({STACK: lambda: contest.ask(server, program, count)})[STACK]
     spent = server.usage()[0] - before
-    yield Line(f"  after {many} connections: CPU per connection", spent / contest.repetitions / count * 1e6,
-               "us", spent / first, "before", Goal(high=1.1), tuple(later))
+    rate = median(later)
+    yield Line(f"{title}, after {many:,}", rate, "/s", rate / median(figures[STACK]), "before",
+               Goal(low=0.9), tuple(later), STACK)
+    yield Line(f"{title}, after {many:,}, CPU of each", spent / contest.repetitions / count * 1e6, "us",
+               spent / first, "before", Goal(high=1.1), who=STACK)
 
 
 def _in_turns(contest, servers, program, *args):

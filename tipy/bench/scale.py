@@ -3,8 +3,8 @@
 import time
 from contextlib import ExitStack
 
-from tests.bench import programs
-from tests.bench.contest import Goal, Line, median
+from tipy.bench import programs
+from tipy.bench.contest import STACK, Goal, Line, median
 
 _KB = 1024
 _ROUNDS = 1000                         # round trips of one turn
@@ -15,31 +15,39 @@ def connections(contest):
     sizes = (1, 200, 1000) if contest.quick else (1, 1000, 10_000)
     with contest.servers() as servers, ExitStack() as visitors:
         for size in sizes:
-            yield from _fill(contest, servers, visitors, size)
+            yield from _fill(contest, servers, visitors, size, 1.5 if contest.quick else 5.0)
         costs = contest.turns({
             size: lambda server=servers.all[size]: contest.ask(server, echo_cost) for size in sizes})
     one = median(costs[1])
     for size, values in costs.items():
-        yield Line(f"CPU per 64 B echo, {size} connections", median(values), "us", median(values) / one,
-                   "1 connection", Goal(high=1.15) if size > 1 else None, tuple(values))
+        yield Line(f"CPU per 64 B echo, {size:,} open", median(values), "us", median(values) / one,
+                   "1 open", Goal(high=1.15) if size > 1 else None, tuple(values), STACK)
 
 
-def _fill(contest, servers, visitors, size):
+def idle(contest):
+    """200 connections open: memory of each, CPU while all are idle."""
+    with contest.servers() as servers, ExitStack() as visitors:
+        yield from _fill(contest, servers, visitors, 200, 0.5)
+
+
+def _fill(contest, servers, visitors, size, seconds):
     """Start a stack, named `size`, and fill it with connections from kernel clients."""
-    servers.start(size, contest.stack(), crowd, size, 1.5 if contest.quick else 5.0)
+    servers.start(size, contest.stack(), crowd, size, seconds, contest.repetitions)
     server = servers.all[size]
     job = visitors.enter_context(contest.net.client.start(_visit, server.address, size))
     job.next()                                         # all are connected
-    memory, idle = server.next(60)
+    memory, shares = server.next(60)
     if size > 1:
-        kilobytes = memory / _KB
-        yield Line(f"memory per idle connection, {size}", kilobytes, "KB", kilobytes, "KB", Goal(high=6))
-        yield Line(f"CPU with {size} idle connections", idle * 100, "%", idle * 100, "%", Goal(high=0.5))
+        yield Line(f"memory per idle connection, {size:,} open", memory / _KB, "KB",
+                   goal=Goal(high=6, of_value=True), who=STACK)
+        shares = [share * 100 for share in shares]
+        yield Line(f"CPU, {size:,} idle connections", median(shares), "%", goal=Goal(high=0.5, of_value=True),
+                   values=tuple(shares), who=STACK)
 
 
-def crowd(module, address, size, seconds):
-    """Accept `size` connections; yield the bytes each one takes and the share of a CPU all take while idle
-    for `seconds`; then serve `echo_cost` for ever."""
+def crowd(module, address, size, seconds, repetitions):
+    """Accept `size` connections; yield the bytes each one takes and the shares of a CPU all take while idle
+    for `seconds` in all, one for each repetition; then serve `echo_cost` for ever."""
     import tracemalloc
     with module.socket() as listener:
         listener.bind((address, programs.PORT))
@@ -52,7 +60,7 @@ def crowd(module, address, size, seconds):
         time.sleep(0.3)                                # delayed ACKs
         memory = (tracemalloc.get_traced_memory()[0] - before) / max(size - 1, 1)
         tracemalloc.stop()
-        yield memory, _idle(seconds)
+        yield memory, [_idle(seconds / repetitions) for _ in range(repetitions)]
         while True:
             with listener.accept()[0] as sock:
                 sock.setsockopt(module.IPPROTO_TCP, module.TCP_NODELAY, 1)
@@ -91,27 +99,3 @@ def _visit(address, size):
     yield "connected"
     while socks:
         time.sleep(60)
-
-
-def logs(contest):
-    """Normal mode with no log channel chosen beside python -O: separate runs, in turns."""
-    figures = {}
-    for _ in range(contest.repetitions):
-        for flag in ((), ("-O",)):
-            for title, value in _in_another_interpreter(flag, contest).items():
-                figures.setdefault(title, {}).setdefault(flag, []).append(value)
-    for title, by_flag in figures.items():
-        normal, bare = median(by_flag[()]), median(by_flag["-O",])
-        slower = normal / bare if "ping-pong" in title else bare / normal
-        yield Line(f"logs: {title}", normal, "", slower, "-O", Goal(high=1.05), tuple(by_flag[()]))
-
-
-def _in_another_interpreter(flag, contest):
-    """Title -> value of the stack's own lines, measured once by a run of this program under that flag."""
-    import json
-    import subprocess
-    import sys
-    command = [sys.executable, *flag, "-m", "tests.bench", "--json", "--repetitions", "1", "--rows",
-               "short-bulk,short-ping-pong"] + (["--quick"] if contest.quick else [])
-    output = subprocess.run(command, capture_output=True, check=True, timeout=120, text=True).stdout
-    return {line["title"]: line["value"] for line in json.loads(output)}
