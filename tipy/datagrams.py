@@ -16,13 +16,13 @@ from collections import deque
 from typing import NamedTuple
 
 from tipy.errors import os_error
+from tipy.groups import Groups
 from tipy.wire.icmp import DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED
 
 DEFAULT_RCVBUF = DEFAULT_SNDBUF = 212992       # Linux's rmem_default, wmem_default
 OVERHEAD = 256                                 # bytes a queued datagram costs besides its data
 
 MAX_ERRORS = 64                                # queued for MSG_ERRQUEUE; what comes then is lost
-MAX_GROUPS = 20                                # joined by one endpoint, as Linux's igmp_max_memberships
 
 # values of IP_MTU_DISCOVER; the last two never set DF nor believe routers, INTERFACE never fragments either
 PMTU_DONT, PMTU_WANT, PMTU_DO, PMTU_PROBE, PMTU_INTERFACE, PMTU_OMIT = range(6)
@@ -32,7 +32,8 @@ ORIGIN_LOCAL, ORIGIN_ICMP = 1, 2               # values of sock_extended_err.ee_
 
 class Datagram(NamedTuple):
     """One datagram that arrived. data: memoryview; remote: (ip, port); local: our ip, or the group's; time:
-    when, by the stack's clock, if the endpoint has `timestamps`; port: the one it was sent to."""
+    when, by the stack's clock, if the endpoint has `timestamps`; port: the one it was sent to; options: the IP
+    options of its packet."""
     data: memoryview
     remote: tuple
     local: bytes
@@ -41,6 +42,7 @@ class Datagram(NamedTuple):
     interface: object
     port: int = 0
     time: float = 0.0
+    options: bytes = b""
 
 
 class SendError(NamedTuple):
@@ -77,10 +79,13 @@ class DatagramEndpoint:
     recverr, timestamps. waiters, readiness: the gate's.
     """
 
-    def __init__(self, gate, counters, name, any_address, pmtu_discovery):
+    freebind = False               # any address may be bound
+    bind_no_port = False           # bind(ip, 0) leaves the port to the first send
+
+    def __init__(self, gate, counters, name, network, pmtu_discovery):
         self.waiters = None
         self.readiness = None
-        self.local = (any_address, 0)
+        self.local = (network.any_address, 0)
         self.remote = None
         self.ttl = None
         self.tos = 0
@@ -92,7 +97,7 @@ class DatagramEndpoint:
         self.multicast_ttl = 1
         self.multicast_loop = True
         self.multicast_interface = None
-        self.multicast_address = any_address
+        self.multicast_address = network.any_address
         self.multicast_all = True
         self.device = None
         self.recverr = False
@@ -101,9 +106,9 @@ class DatagramEndpoint:
         self.errors = None             # deque of SendError, made when first needed
         self.closed = False
         self.read_shut = self.write_shut = False
-        self.groups = set()            # (multicast group, interface) joined
+        self.groups = Groups(network, self)
         self.drops = 0                 # datagrams that found the queue full
-        self._gate, self._counters, self._name = gate, counters, name
+        self._gate, self._counters, self._name, self._network = gate, counters, name, network
         self._queue = None             # deque, made when first needed
         self._queued = 0               # what it costs, bytes
 
@@ -180,30 +185,13 @@ class DatagramEndpoint:
 
     # -- groups ----------------------------------------------------------------------------------------
 
-    def join(self, group, interface):
-        """Receive what is sent to a multicast group on an interface. OSError: EINVAL if it is none,
-        EADDRINUSE if joined, ENOBUFS if that are too many."""
-        if (group, interface) in self.groups:
-            raise os_error(errno.EADDRINUSE)
-        if len(self.groups) >= MAX_GROUPS:
-            raise os_error(errno.ENOBUFS)
-        self._network.join(group, interface)
-        self.groups.add((group, interface))
-
-    def leave(self, group, interface):
-        """Undo join; OSError(EADDRNOTAVAIL) if not joined."""
-        if (group, interface) not in self.groups:
-            raise os_error(errno.EADDRNOTAVAIL)
-        self.groups.remove((group, interface))
-        self._network.leave(group, interface)
-
-    def wants_group(self, ip, interface):
-        """Does a datagram to this broadcast address or group, which came by `interface`, concern us?
-        (IP_MULTICAST_ALL is Linux's. A copy of what we sent ourselves comes by loopback.)"""
-        if self.multicast_all or self._network.is_broadcast(ip):
-            return True
-        return any(group == ip and (joined is interface or interface.loopback)
-                   for group, joined in self.groups)
+    def wants_group(self, ip, interface, source):
+        """Does a datagram from `source` to this broadcast address or group, which came by `interface`,
+        concern us? (IP_MULTICAST_ALL is Linux's: also groups that only others have joined.)"""
+        joined = self.groups.wants(ip, interface, source) if self.groups else None
+        if joined is not None:
+            return joined
+        return self.multicast_all or self._network.is_broadcast(ip)
 
     # -- receiving -------------------------------------------------------------------------------------
 
@@ -262,8 +250,7 @@ class DatagramEndpoint:
         self.closed = self.read_shut = self.write_shut = True
         self._queue = self.errors = None
         self._queued = 0
-        for group, interface in list(self.groups):
-            self.leave(group, interface)
+        self.groups.leave_all()
         self._gate.notify(self)
         return True
 

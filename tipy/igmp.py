@@ -3,8 +3,9 @@
 Version 3 is spoken, until a router of an older version is heard on the interface; then that one, until none
 has been heard for OLDER_QUERIER s (RFC 3376 7.2.1).
 
-* Who joins or leaves the first or last time says so at once, and again after a random time, for a report may
-  get lost (version 2 leaves only once, version 1 without a word).
+* A change is told at once, and again after a random time, for a report may get lost (version 2 leaves only
+  once, version 1 without a word): in version 3 a new filter mode with its sources, or the sources that are
+  allowed or blocked from now on; in the older ones, which know no sources, the first join and the last leave.
 * A query is answered after a random part of the time it allows: in version 3 all groups in one report, in the
   older ones each group by itself, and not if another member answers first.
 
@@ -15,6 +16,7 @@ each: what arrives cannot make anything grow.
 from tipy.address import ANY, format_ip
 from tipy.errors import PacketError
 from tipy.ipv4.addresses import ALL_HOSTS
+from tipy.ipv4.membership import NOBODY
 from tipy.log import channel
 from tipy.wire import igmp as wire
 from tipy.wire.ipv4 import PROTOCOL_IGMP
@@ -27,7 +29,8 @@ OLDER_QUERIER = 2 * 125 + 10           # s that an older router counts as presen
 MAX_SOURCES = 64                       # of a query that are answered one by one
 _OPTIONS = b"\x94\x04\x00\x00"         # router alert (RFC 2113)
 _TOS = 0xC0                            # internetwork control, as Linux
-_HEADERS = 24 + 8                      # of an IP packet with that option, and of a report
+_HEADERS = 24 + 8                      # bytes of an IP packet with that option, and of a report
+_RECORD = 8                            # bytes of a record without sources
 
 _log = channel("igmp")
 
@@ -48,10 +51,10 @@ class Igmp:
                                                   self._counters)
         return port
 
-    def _changed(self, interface, group, joined):
-        """The first endpoint has joined a group on an interface, or the last one has left it."""
+    def _changed(self, interface, group, before, after):
+        """What the sockets together want to hear of a group on an interface, a Filter, has changed."""
         if group != ALL_HOSTS:
-            self._port(interface).change(group, joined)
+            self._port(interface).change(group, before, after)
 
     def version(self, interface):
         """The version spoken there now."""
@@ -90,7 +93,7 @@ class _Port:
         self._interface, self._ipv4, self._rng, self._counters = interface, ipv4, rng, counters
         self._timers = timers
         self._older = {version: timers.timer(lambda: None) for version in (1, 2)}
-        self._changes = {}                     # group -> [joined, how often still to tell]
+        self._changes = {}                     # group -> _Change
         self._again = timers.timer(self._tell_changes)
         self._all = timers.timer(self._answer_all)
         self._answers = {}                     # group -> (timer, sources asked about; () = for the group)
@@ -102,11 +105,21 @@ class _Port:
 
     # -- changes --------------------------------------------------------------------------------------
 
-    def change(self, group, joined):
-        """A group has its first member, or none any more: say so now, and again later."""
-        if not joined:
+    def change(self, group, before, after):
+        """The Filter of a group has changed: say so now, and again later (RFC 3376 5.1)."""
+        if after == NOBODY:
             self.suppress(group)
-        self._changes[group] = [joined, ROBUSTNESS]
+        change = self._changes.get(group) or _Change()
+        if self.version < 3:
+            if NOBODY not in (before, after):
+                return                         # these versions know no sources
+            change.mode = ROBUSTNESS
+        elif before.exclude != after.exclude:
+            change.mode = ROBUSTNESS
+            change.sources.clear()
+        else:
+            change.sources.update(dict.fromkeys(before.sources ^ after.sources, ROBUSTNESS))
+        self._changes[group] = change
         self._tell([group])
         self._plan()
 
@@ -120,17 +133,18 @@ class _Port:
 
     def _tell(self, groups):
         """Tell of the changes of these groups once."""
-        version, records = self.version, []
+        version, wanted, records = self.version, self._wanted(), []
         for group in groups:
-            joined, times = self._changes.pop(group)
-            if joined and version < 3:
+            change, now = self._changes[group], wanted.get(group, NOBODY)
+            if version == 3:
+                records += change.records(group, now)
+            elif now != NOBODY:
                 self._send(group, wire.Report(wire.REPORT_V1 if version == 1 else wire.REPORT_V2, group))
-            elif version == 3:
-                records.append(wire.Record(wire.TO_EXCLUDE if joined else wire.TO_INCLUDE, group))
             elif version == 2:
                 self._send(ALL_ROUTERS, wire.Report(wire.LEAVE, group))
-            if times > 1 and (joined or version == 3):
-                self._changes[group] = [joined, times - 1]
+            change.told()
+            if not change.left or version < 3 and now == NOBODY:
+                del self._changes[group]
         self._send_records(records)
 
     # -- queries --------------------------------------------------------------------------------------
@@ -144,9 +158,9 @@ class _Port:
             if self.version == 3:
                 self._sooner(self._all, delay)
             else:
-                for group in self._reported():
+                for group in self._wanted():
                     self._plan_answer(group, self._rng.uniform(0, query.max_response), ())
-        elif query.group in self._reported():
+        elif query.group in self._wanted():
             self._plan_answer(query.group, delay, query.sources[:MAX_SOURCES + 1])
 
     def _hear_older(self, version):
@@ -159,8 +173,8 @@ class _Port:
             self._again.cancel()
             self._changes.clear()
 
-    def _reported(self):
-        return [group for group in self._ipv4.addresses.groups_on(self._interface) if group != ALL_HOSTS]
+    def _wanted(self):
+        return self._ipv4.addresses.groups_on(self._interface)
 
     @staticmethod
     def _sooner(timer, delay):
@@ -185,25 +199,36 @@ class _Port:
             pending[0].cancel()
 
     def _answer(self, group):
-        _, sources = self._answers.pop(group)
-        version = self.version
+        _, asked = self._answers.pop(group)
+        version, wanted = self.version, self._wanted()[group]
         if version < 3:
             self._send(group, wire.Report(wire.REPORT_V1 if version == 1 else wire.REPORT_V2, group))
-        elif sources and len(sources) <= MAX_SOURCES:
-            self._send_records([wire.Record(wire.IS_INCLUDE, group, sources)])
+        elif asked and len(asked) <= MAX_SOURCES:
+            heard = tuple(source for source in asked if wanted.admits(source))
+            if heard:                          # RFC 3376 5.2: else there is nothing to say
+                self._send_records([wire.Record(wire.IS_INCLUDE, group, heard)])
         else:
-            self._send_records([wire.Record(wire.IS_EXCLUDE, group)])
+            self._send_records([_current(group, wanted)])
 
     def _answer_all(self):
-        self._send_records([wire.Record(wire.IS_EXCLUDE, group) for group in self._reported()])
+        self._send_records([_current(group, wanted) for group, wanted in self._wanted().items()])
 
     # -- sending --------------------------------------------------------------------------------------
 
     def _send_records(self, records):
-        room = max((self._interface.mtu - _HEADERS) // 8,
-                   1)       # our records have sources only one at a time
-        for start in range(0, len(records), room):
-            self._send(V3_ROUTERS, wire.Report(wire.REPORT_V3, records=tuple(records[start:start + room])))
+        """In as few reports as hold them (RFC 3376 4.2.16)."""
+        room = max(self._interface.mtu - _HEADERS, _RECORD + 4)
+        packed, used = [], 0
+        for record in records:
+            for part in _fitting(record, (room - _RECORD) // 4):
+                size = _RECORD + 4 * len(part.sources)
+                if packed and used + size > room:
+                    self._send(V3_ROUTERS, wire.Report(wire.REPORT_V3, records=tuple(packed)))
+                    packed, used = [], 0
+                packed.append(part)
+                used += size
+        if packed:
+            self._send(V3_ROUTERS, wire.Report(wire.REPORT_V3, records=tuple(packed)))
 
     def _send(self, dst, report):
         try:
@@ -214,3 +239,52 @@ class _Port:
             self._counters["igmp.drop_no_address"] += 1
             return
         self._counters["igmp.out"] += 1
+
+
+class _Change:
+    """What is still to be told of one group. mode: how often its filter mode; sources: {source: how often}."""
+
+    __slots__ = ("mode", "sources")
+
+    def __init__(self):
+        self.mode = 0
+        self.sources = {}
+
+    @property
+    def left(self):
+        """Is there anything?"""
+        return self.mode > 0 or bool(self.sources)
+
+    def records(self, group, now):
+        """The records that tell it (RFC 3376 5.1); now: what is wanted now, a Filter."""
+        if self.mode:
+            return [wire.Record(wire.TO_EXCLUDE if now.exclude else wire.TO_INCLUDE, group, _sorted(now.sources))]
+        allowed = {source for source in self.sources if now.admits(source)}
+        parts = (wire.ALLOW, allowed), (wire.BLOCK, self.sources.keys() - allowed)
+        return [wire.Record(kind, group, _sorted(sources)) for kind, sources in parts if sources]
+
+    def told(self):
+        """It was told once more."""
+        if self.mode:
+            self.mode -= 1
+        else:
+            self.sources = {source: times - 1 for source, times in self.sources.items() if times > 1}
+
+
+def _current(group, wanted):
+    return wire.Record(wire.IS_EXCLUDE if wanted.exclude else wire.IS_INCLUDE, group, _sorted(wanted.sources))
+
+
+def _sorted(sources):
+    return tuple(sorted(sources))
+
+
+def _fitting(record, most):
+    """The record in parts of at most `most` sources; of a list of excluded ones only the first part counts,
+    for two would contradict each other (RFC 3376 4.2.16)."""
+    sources = record.sources
+    if len(sources) <= most:
+        return [record]
+    if record.type in (wire.IS_EXCLUDE, wire.TO_EXCLUDE):
+        return [record._replace(sources=sources[:most])]
+    return [record._replace(sources=sources[at:at + most]) for at in range(0, len(sources), most)]

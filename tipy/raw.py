@@ -40,6 +40,8 @@ class Raw:
         taken = False
         datagram = Datagram(packet.frame[packet.network:packet.end], (packet.src, 0), packet.dst, packet.ttl,
                             packet.tos, packet.interface)
+        if packet.options is not None:
+            datagram = datagram._replace(options=bytes(packet.options))
         for endpoint in self._endpoints[packet.protocol]:
             if endpoint.wants(packet):
                 endpoint.deliver(datagram)
@@ -82,12 +84,11 @@ class RawEndpoint(DatagramEndpoint):
     """
 
     def __init__(self, raw, protocol, gate, counters, network, settings):
-        super().__init__(gate, counters, "raw", network.any_address, settings.pmtu_discovery)
+        super().__init__(gate, counters, "raw", network, settings.pmtu_discovery)
         self.protocol = protocol
         self.hdrincl = protocol == IPPROTO_RAW
         self.icmp_filter = 0
         self._raw = raw
-        self._network = network
         self._bound_ip = network.any_address
 
     def __repr__(self):
@@ -99,7 +100,7 @@ class RawEndpoint(DatagramEndpoint):
             return False
         if self.remote is not None and self.remote[0] != packet.src:
             return False
-        if packet.to_group and not self.wants_group(packet.dst, packet.interface):
+        if packet.to_group and not self.wants_group(packet.dst, packet.interface, packet.src):
             return False
         if self.icmp_filter and packet.protocol == PROTOCOL_ICMP and packet.start < packet.end:
             kind = packet.frame[packet.start]
@@ -108,7 +109,7 @@ class RawEndpoint(DatagramEndpoint):
 
     def bind(self, ip, port=0):
         """Receive only what is sent to this address, and send from it; EADDRNOTAVAIL if it is not ours."""
-        if any(ip) and not (self._network.is_local(ip) or self._network.is_group(ip)):
+        if any(ip) and not (self.freebind or self._network.is_local(ip) or self._network.is_group(ip)):
             raise os_error(errno.EADDRNOTAVAIL)
         self._bound_ip = ip
         self.local = (ip, self.protocol)           # as getsockname shows it on Linux

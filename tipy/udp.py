@@ -67,22 +67,36 @@ class Udp:
         self._counters["udp.in"] += 1
         datagram = Datagram(frame[start + HEADER_LENGTH:end], (packet.src, src_port), packet.dst, packet.ttl,
                             packet.tos, packet.interface, dst_port)
+        if packet.options is not None:
+            datagram = datagram._replace(options=bytes(packet.options))
         if packet.to_group:
             endpoints = self._group_members(datagram, dst_port)
         else:
-            endpoints = self._find(packet.dst, dst_port, packet.src, src_port)
+            endpoints = self._find(packet.dst, dst_port, packet.src, src_port, packet.interface)
         for endpoint in endpoints:
             endpoint.deliver(datagram)
         if not endpoints:
             self._counters["udp.no_port"] += 1
             self.network.unreachable(packet, "port")
 
-    def _find(self, ip, port, remote_ip, remote_port):
+    def _find(self, ip, port, remote_ip, remote_port, interface=None):
         """The one endpoint (in a list) for a datagram to one of our addresses; [] if there is none."""
         filed = self._filed
         endpoints = (filed.get((ip, port, remote_ip, remote_port)) or filed.get((ip, port))
                      or filed.get((self.network.any_address, port)) or [])
-        return endpoints if len(endpoints) < 2 else self._choose(endpoints, remote_ip, remote_port)
+        if len(endpoints) == 1 and endpoints[0].device is None or not endpoints:
+            return endpoints
+        return self._find_one(ip, port, remote_ip, remote_port, interface)
+
+    def _find_one(self, ip, port, remote_ip, remote_port, interface):
+        """The same where several fit, or some only by their interface: those bound to it come first."""
+        for key in ((ip, port, remote_ip, remote_port), (ip, port), (self.network.any_address, port)):
+            endpoints = self._filed.get(key, ())
+            fitting = ([e for e in endpoints if e.device is interface is not None]
+                       or [e for e in endpoints if e.device is None])
+            if fitting:
+                return self._choose(fitting, remote_ip, remote_port)
+        return []
 
     def _choose(self, endpoints, remote_ip, remote_port):
         """One of several that share a port, in a list: by a keyed hash of the remote address if they agreed
@@ -98,7 +112,8 @@ class Udp:
         ip = datagram.local
         anywhere = (self.network.any_address, ip)
         return [e for e in self._by_port.get(port, ()) if e.local[0] in anywhere
-                and e.remote in (None, datagram.remote) and e.wants_group(ip, datagram.interface)]
+                and e.remote in (None, datagram.remote)
+                and e.wants_group(ip, datagram.interface, datagram.remote[0])]
 
     def icmp_error(self, error):
         """Something became of a datagram of ours. Connected endpoints are told of what is hard, and of a
@@ -150,9 +165,8 @@ class UdpEndpoint(DatagramEndpoint):
     """What a UDP socket stands on; see DatagramEndpoint for options and receiving. Made by Udp.endpoint()."""
 
     def __init__(self, udp, gate, counters, network, settings):
-        super().__init__(gate, counters, "udp", network.any_address, settings.pmtu_discovery)
+        super().__init__(gate, counters, "udp", network, settings.pmtu_discovery)
         self._udp = udp
-        self._network = network
         self._path = None
         self._bound_ip = network.any_address       # what the user chose, to go back to on disconnect
         self._bound_port = 0
@@ -170,9 +184,11 @@ class UdpEndpoint(DatagramEndpoint):
         if self.local[1] or self.closed:
             raise os_error(errno.EINVAL)
         network = self._network
-        if any(ip) and not (network.is_local(ip) or network.is_group(ip)):
+        if any(ip) and not (self.freebind or network.is_local(ip) or network.is_group(ip)):
             raise os_error(errno.EADDRNOTAVAIL)
-        self._take_port(ip, port)
+        if port or not self.bind_no_port:
+            self._take_port(ip, port)
+        self.local = ip, self.local[1]
         self._bound_ip, self._bound_port = ip, port
 
     def connect(self, ip, port):

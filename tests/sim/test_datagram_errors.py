@@ -7,9 +7,10 @@ from network_host import GATEWAY, OWN, PEER, Host, ip
 
 from tipy.address import LOOPBACK
 from tipy.checksum import checksum
-from tipy.datagrams import (MAX_ERRORS, MAX_GROUPS, ORIGIN_ICMP, ORIGIN_LOCAL, PMTU_DO, PMTU_DONT,
+from tipy.datagrams import (MAX_ERRORS, ORIGIN_ICMP, ORIGIN_LOCAL, PMTU_DO, PMTU_DONT,
                             PMTU_INTERFACE,
                             PMTU_OMIT, PMTU_PROBE, PMTU_WANT, Override, SendError)
+from tipy.groups import MAX_GROUPS
 from tipy.wire.icmp import IcmpHeader
 from tipy.wire.ipv4 import IPv4Header
 
@@ -207,10 +208,10 @@ def test_an_endpoint_joins_so_many_groups():
     endpoint = endpoint_on(host)
     with host.gate:
         for number in range(MAX_GROUPS):
-            endpoint.join(bytes((239, 1, 1, number)), host.interface)
-        refused(errno.ENOBUFS, endpoint.join, ip("239.1.1.99"), host.interface)
+            endpoint.groups.join(bytes((239, 1, 1, number)), host.interface)
+        refused(errno.ENOBUFS, endpoint.groups.join, ip("239.1.1.99"), host.interface)
         endpoint.close()
-    assert host.ipv4.addresses.groups_on(host.interface) == []
+    assert host.ipv4.addresses.groups_on(host.interface) == {}
 
 
 def test_who_shares_a_port_is_chosen_by_a_secret():

@@ -20,7 +20,7 @@ def member(*groups, quiet=True, **options):
     with host.gate:
         endpoint = host.udp.endpoint()
         for group in groups:
-            endpoint.join(group, host.interface)
+            endpoint.groups.join(group, host.interface)
     if quiet:
         host.clock.advance(30)
         host.take()
@@ -73,12 +73,12 @@ def test_only_the_first_join_and_the_last_leave_are_told():
     host, endpoint = member(GROUP)
     with host.gate:
         second = host.udp.endpoint()
-        second.join(GROUP, host.interface)
+        second.groups.join(GROUP, host.interface)
         endpoint.close()
     host.clock.advance(30)
     assert records(host) == []
     with host.gate:
-        second.leave(GROUP, host.interface)
+        second.groups.leave(GROUP, host.interface)
     host.clock.advance(30)
     assert records(host) == [Record(TO_INCLUDE, GROUP)] * 2
 
@@ -86,8 +86,8 @@ def test_only_the_first_join_and_the_last_leave_are_told():
 def test_joining_again_replaces_the_leave_that_is_still_to_be_told():
     host, endpoint = member(GROUP)
     with host.gate:
-        endpoint.leave(GROUP, host.interface)
-        endpoint.join(GROUP, host.interface)
+        endpoint.groups.leave(GROUP, host.interface)
+        endpoint.groups.join(GROUP, host.interface)
     host.clock.advance(30)
     assert records(host) == [Record(TO_INCLUDE, GROUP)] + [Record(TO_EXCLUDE, GROUP)] * 2
 
@@ -172,7 +172,7 @@ def test_many_groups_take_several_reports():
     groups = [ip(f"239.2.{n // 200}.{n % 200}") for n in range(400)]
     with host.gate:
         for group in groups:
-            host.ipv4.join(group, host.interface)
+            host.ipv4.listen(host, group, host.interface)
     host.clock.advance(30)
     host.take()
     hear(host, Query(3, ANY, 1.0))
@@ -192,7 +192,7 @@ def test_a_version_2_router_gets_version_2_reports():
     host.clock.advance(10)
     assert sorted(said(host)) == [(group, Report(igmp.REPORT_V2, group)) for group in (GROUP, OTHER)]
     with host.gate:
-        endpoint.leave(GROUP, host.interface)
+        endpoint.groups.leave(GROUP, host.interface)
     host.clock.advance(30)
     assert said(host) == [(ALL_ROUTERS, Report(igmp.LEAVE, GROUP))]
 
@@ -212,7 +212,7 @@ def test_joining_is_told_twice_in_version_2():
     host, endpoint = member()
     hear(host, Query(2, ANY, 10.0))
     with host.gate:
-        endpoint.join(GROUP, host.interface)
+        endpoint.groups.join(GROUP, host.interface)
     host.clock.advance(30)
     assert said(host) == [(GROUP, Report(igmp.REPORT_V2, GROUP))] * 2
 
@@ -258,7 +258,7 @@ def test_closing_leaves():
     with host.gate:
         endpoint.close()
         raw = host.raw.endpoint(99)
-        raw.join(OTHER, host.interface)
+        raw.groups.join(OTHER, host.interface)
         raw.close()
     assert [(record.type, record.group) for record in records(host)] == [
         (TO_INCLUDE, GROUP), (TO_EXCLUDE, OTHER), (TO_INCLUDE, OTHER)]
@@ -267,7 +267,7 @@ def test_closing_leaves():
 def test_groups_of_the_loopback_interface_are_nobodys_business():
     host, endpoint = member()
     with host.gate:
-        endpoint.join(GROUP, host.ipv4.loopback)
+        endpoint.groups.join(GROUP, host.ipv4.loopback)
     assert said(host) == []
 
 
@@ -280,7 +280,7 @@ def test_a_stranger_group_is_not_received():
 def test_a_join_on_loopback_does_not_open_the_wire():
     host, endpoint = member()
     with host.gate:
-        endpoint.join(GROUP, host.ipv4.loopback)
+        endpoint.groups.join(GROUP, host.ipv4.loopback)
     host.hear_ip(17, bytes(8), dst=GROUP, dst_mac=multicast_mac(GROUP))
     assert host.counters["ipv4.drop_not_ours"] == 1
 

@@ -3,6 +3,7 @@
 import pytest
 from network_host import BROADCAST_MAC, OTHER_MAC, OWN, PEER, PEER_MAC, Host, ip
 
+from tipy.ipv4.membership import NOBODY
 from tipy.wire.ethernet import TYPE_IPV4
 from tipy.wire.ipv4 import IPv4Header
 
@@ -125,12 +126,12 @@ def test_groups_are_received_while_joined():
     host, transport = listening()
     group = ip("239.1.2.3")
     with host.gate:
-        for _ in range(2):
-            host.ipv4.join(group, host.interface)
-        host.ipv4.leave(group, host.interface)
+        for owner in (1, 2):
+            host.ipv4.listen(owner, group, host.interface)
+        host.ipv4.listen(1, group, host.interface, NOBODY)
     host.hear_ip(PROTOCOL, b"", dst=group, dst_mac=b"\x01\x00\x5e\x01\x02\x03")
     with host.gate:
-        host.ipv4.leave(group, host.interface)
+        host.ipv4.listen(2, group, host.interface, NOBODY)
     host.hear_ip(PROTOCOL, b"", dst=group, dst_mac=b"\x01\x00\x5e\x01\x02\x03")
     assert len(transport.packets) == 1
 

@@ -257,10 +257,10 @@ def test_multicast_goes_to_members():
     member, other = bound(host, reuse_address=True), bound(host, reuse_address=True, multicast_all=False)
     group = ip("239.1.2.3")
     with host.gate:
-        member.join(group, host.interface)
-        refused(errno.EADDRINUSE, member.join, group, host.interface)
-        refused(errno.EINVAL, member.join, PEER, host.interface)
-        refused(errno.EADDRNOTAVAIL, other.leave, group, host.interface)
+        member.groups.join(group, host.interface)
+        refused(errno.EADDRINUSE, member.groups.join, group, host.interface)
+        refused(errno.EINVAL, member.groups.join, PEER, host.interface)
+        refused(errno.EADDRNOTAVAIL, other.groups.leave, group, host.interface)
     hear(host, b"members", dst=group)
     assert received(member) == [b"members"] and received(other) == []
     with host.gate:
@@ -273,7 +273,7 @@ def test_what_we_send_to_our_group_comes_back_unless_switched_off():
     group = ip("239.1.2.3")
     endpoint = bound(host)
     with host.gate:
-        endpoint.join(group, host.interface)
+        endpoint.groups.join(group, host.interface)
         endpoint.send(b"loop", (group, 7))
     assert received(endpoint) == [b"loop"]
     with host.gate:

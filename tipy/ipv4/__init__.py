@@ -6,6 +6,7 @@
     input.py        what arrives, up to the transports
     output.py       what leaves: headers, fragments
     reassembly.py   fragments that arrive
+    membership.py   from whom a group is wanted
     options.py      IP options
     icmp_error.py   what became of a packet
 
@@ -21,6 +22,7 @@ from tipy.ipv4.addresses import Addresses
 from tipy.ipv4.icmp_error import IcmpError
 from tipy.ipv4.input import Input
 from tipy.ipv4.interface import EthernetInterface, Loopback
+from tipy.ipv4.membership import EVERYBODY
 from tipy.ipv4.output import Output
 from tipy.ipv4.path import Path, PathMtus
 from tipy.ipv4.reassembly import Reassembly
@@ -178,19 +180,17 @@ class IPv4:
         route = self.addresses.lookup(group)
         return route.interface if route is not None else None
 
-    def join(self, group, interface):
-        """Receive packets to this multicast group; OSError(EINVAL) if it is none. Each join needs a leave."""
+    def listen(self, owner, group, interface, wanted=EVERYBODY):
+        """IPMulticastListen of RFC 3376 section 2: from now on `owner` (a socket, anything hashable) receives
+        what comes to this multicast group there from whom `wanted`, a Filter, admits; with membership.NOBODY
+        nothing any more. OSError(EINVAL) if it is no group."""
         if not is_multicast(group):
             raise os_error(errno.EINVAL)
-        if self.addresses.join(group, interface) and self.membership is not None and not interface.loopback:
-            self.membership(interface, group, True)
+        before, after = self.addresses.listen(owner, group, interface, wanted)
+        if before != after and self.membership is not None and not interface.loopback:
+            self.membership(interface, group, before, after)
 
-    def leave(self, group, interface):
-        """Undo one join."""
-        if self.addresses.leave(group, interface) and self.membership is not None and not interface.loopback:
-            self.membership(interface, group, False)
-
-    membership = None          # set by Igmp: fn(interface, group, joined), told of first join and last leave
+    membership = None          # set by Igmp: fn(interface, group, Filter before, after), told of every change
 
     def is_joined(self, group, interface):
         """Do we receive packets to this multicast group there?"""

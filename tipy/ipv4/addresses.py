@@ -14,6 +14,8 @@ Routes are few: the longest matching prefix wins, found by walking a list.
 from typing import NamedTuple
 
 from tipy.address import LIMITED_BROADCAST, Network, is_multicast
+from tipy.ipv4.membership import NOBODY as NO_SOURCE
+from tipy.ipv4.membership import merge
 
 NOBODY, HOST, BROADCAST, MULTICAST = 0, 1, 2, 3
 ALL_HOSTS = b"\xe0\x00\x00\x01"          # every host is a member (RFC 1112 4)
@@ -40,7 +42,7 @@ class Addresses:
         self.own = {}                         # ip -> interface, without 127/8
         self._kinds = {LIMITED_BROADCAST: BROADCAST, ALL_HOSTS: MULTICAST}
         self._mute = frozenset()               # unicast-looking addresses that no host can have
-        self._groups = {}                      # (multicast ip, interface) -> number of joins
+        self._groups = {}                      # (multicast ip, interface) -> ({owner: Filter}, all merged)
 
     # -- the two questions -----------------------------------------------------------------------------
 
@@ -109,23 +111,24 @@ class Addresses:
 
     # -- groups ----------------------------------------------------------------------------------------
 
-    def join(self, group, interface):
-        """Accept packets to this multicast group there; counted, one `leave` for each. True the first
-        time."""
+    def listen(self, owner, group, interface, wanted):
+        """`owner` wants this multicast group there from `wanted`, a Filter (membership.NOBODY: no more of it).
+        Returns the interface's Filter for the group before and after."""
         key = group, interface
-        self._groups[key] = self._groups.get(key, 0) + 1
-        self._kinds[group] = MULTICAST
-        return self._groups[key] == 1
-
-    def leave(self, group, interface):
-        """Undo one `join`. True if it was the last."""
-        key = group, interface
-        count = self._groups.pop(key, 0) - 1
-        if count > 0:
-            self._groups[key] = count
-        elif group != ALL_HOSTS and not any(joined == group for joined, _ in self._groups):
-            self._kinds.pop(group, None)
-        return count == 0
+        owners, before = self._groups.get(key) or ({}, NO_SOURCE)
+        if wanted == NO_SOURCE:
+            owners.pop(owner, None)
+        else:
+            owners[owner] = wanted
+        after = merge(owners.values())
+        if owners:
+            self._groups[key] = owners, after
+            self._kinds[group] = MULTICAST
+        else:
+            self._groups.pop(key, None)
+            if group != ALL_HOSTS and not any(joined == group for joined, _ in self._groups):
+                self._kinds.pop(group, None)
+        return before, after
 
     def is_joined(self, group, interface):
         """Do we accept packets to this group there? By loopback come copies of what we sent anywhere."""
@@ -133,9 +136,17 @@ class Addresses:
             return True
         return interface is self.loopback and any(joined == group for joined, _ in self._groups)
 
+    def hears(self, group, interface, source):
+        """Does any of us who have joined this group want to hear of it from this source?"""
+        if group == ALL_HOSTS:
+            return True
+        return any(wanted.admits(source) for (joined, where), (_, wanted) in self._groups.items()
+                   if joined == group and (where is interface or interface is self.loopback))
+
     def groups_on(self, interface):
-        """The multicast groups joined on an interface."""
-        return [group for group, where in self._groups if where is interface]
+        """{multicast group joined on an interface: its Filter}; what everybody belongs to is not among them."""
+        return {group: wanted for (group, where), (_, wanted) in self._groups.items()
+                if where is interface and group != ALL_HOSTS}
 
     # -- routes ----------------------------------------------------------------------------------------
 

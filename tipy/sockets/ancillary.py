@@ -2,7 +2,8 @@
 socket(7)).
 
     sendmsg     IP_TTL, IP_TOS, IP_PKTINFO: for this datagram only
-    recvmsg     SO_TIMESTAMP(NS), IP_PKTINFO, IP_TTL, IP_TOS, IP_ORIGDSTADDR: if the socket asked for them
+    recvmsg     SO_TIMESTAMP(NS), IP_PKTINFO, IP_TTL, IP_TOS, IP_RECVOPTS, IP_RETOPTS, IP_ORIGDSTADDR; of
+                streams SO_TIMESTAMP(NS), TCP_INQ: if the socket asked for them
     MSG_ERRQUEUE   IP_RECVERR: struct sock_extended_err and the address of who says so
 """
 
@@ -12,10 +13,10 @@ import struct
 from tipy.address import LOOPBACK
 from tipy.datagrams import Override
 from tipy.errors import os_error
-from tipy.sockets.constants import (IP_PKTINFO, IP_RECVERR, IP_RECVORIGDSTADDR, IP_RECVTOS, IP_RECVTTL,
-                                    IP_TOS,
-                                    IP_TTL, IPPROTO_IP, IPPROTO_UDP, MSG_CTRUNC, SO_TIMESTAMP, SO_TIMESTAMPNS,
-                                    SOL_SOCKET)
+from tipy.ipv4.options import echo
+from tipy.sockets.constants import (IP_PKTINFO, IP_RECVERR, IP_RECVOPTS, IP_RECVORIGDSTADDR, IP_RECVTOS, IP_RECVTTL,
+                                    IP_RETOPTS, IP_TOS, IP_TTL, IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, MSG_CTRUNC,
+                                    SO_TIMESTAMP, SO_TIMESTAMPNS, SOL_SOCKET)
 
 SCM_RIGHTS, SCM_CREDENTIALS = 1, 2         # accepted and without meaning here, as on Linux
 _INT = struct.Struct("=i")
@@ -24,6 +25,8 @@ _PKTINFO = struct.Struct("=i4s4s")         # interface, our address, the header'
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
 _ADDRESS = struct.Struct("=H2s4s8x")       # struct sockaddr_in
 _AF_INET = 2
+_TCP_INQ = 36
+_DAY = 86400 * 1000                        # milliseconds
 _HEADER = struct.calcsize("@Lii")          # struct cmsghdr
 _ALIGNED = struct.calcsize("@L")
 
@@ -79,11 +82,7 @@ def _number(data, least, byte):
 
 def about(datagram, asked, clock, network):
     """[(level, type, value)] of what `asked` ({(level, option): on}) wants to know, in the kernel's order."""
-    told = []
-    for option, units in ((SO_TIMESTAMP, 10 ** 6), (SO_TIMESTAMPNS, 10 ** 9)):
-        if asked.get((SOL_SOCKET, option)):
-            seconds, rest = divmod(clock.wall(datagram.time or clock.now()), 10 ** 9)
-            told.append((SOL_SOCKET, option, _PAIR.pack(seconds, rest * units // 10 ** 9)))
+    told = stamps(datagram.time or clock.now(), asked, clock)
     if asked.get((IPPROTO_IP, IP_PKTINFO)):
         own = datagram.local
         if network.is_group(own):
@@ -94,8 +93,38 @@ def about(datagram, asked, clock, network):
         told.append((IPPROTO_IP, IP_TTL, _INT.pack(datagram.ttl)))
     if asked.get((IPPROTO_IP, IP_RECVTOS)):
         told.append((IPPROTO_IP, IP_TOS, bytes((datagram.tos,))))
+    if datagram.options:
+        told += _about_options(datagram, asked, clock)
     if asked.get((IPPROTO_IP, IP_RECVORIGDSTADDR)):
         told.append((IPPROTO_IP, IP_RECVORIGDSTADDR, _address(datagram.local, datagram.port)))
+    return told
+
+
+def _about_options(datagram, asked, clock):
+    """The packet's IP options as they arrived, and as an answer would carry them."""
+    if asked.get((IPPROTO_IP, IP_RECVOPTS)):
+        yield IPPROTO_IP, IP_RECVOPTS, datagram.options
+    if asked.get((IPPROTO_IP, IP_RETOPTS)):
+        milliseconds = clock.wall(clock.now()) // 10 ** 6 % _DAY
+        yield IPPROTO_IP, IP_RETOPTS, echo(datagram.options, datagram.local, milliseconds)
+
+
+def stamps(moment, asked, clock):
+    """The timestamp that `asked` wants of something that arrived at `moment` of the stack's clock."""
+    told = []
+    for option, units in ((SO_TIMESTAMP, 10 ** 6), (SO_TIMESTAMPNS, 10 ** 9)):
+        if asked.get((SOL_SOCKET, option)):
+            seconds, rest = divmod(clock.wall(moment), 10 ** 9)
+            told.append((SOL_SOCKET, option, _PAIR.pack(seconds, rest * units // 10 ** 9)))
+    return told
+
+
+def about_stream(tcb, data, asked, clock):
+    """The same for `data` that was just read from a connection. The time is that of the segment that came
+    last: which one a byte came in is not kept."""
+    told = stamps(tcb.last_received, asked, clock) if data else []
+    if asked.get((IPPROTO_TCP, "TCP_INQ")):
+        told.append((IPPROTO_TCP, _TCP_INQ, _INT.pack(tcb.unread or int(tcb.eof))))
     return told
 
 

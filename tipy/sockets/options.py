@@ -3,7 +3,9 @@
 An entry says how a value is laid out in the buffer, how it is read and how it is set. Most options are an
 attribute of the object that uses it (`channel.options`: a TCP connection's Options, a UDP or raw endpoint).
 What is not in the table does not exist: ENOPROTOOPT. Nothing is accepted and then ignored, except what the
-kernel itself only remembers for such a socket (`remembered`).
+kernel itself only remembers for such a socket, or hands to devices that know more than ours (`remembered`).
+
+Here are the machinery and the socket level; tcp_options.py, ip_options.py and group_options.py enter the rest.
 """
 
 import errno
@@ -12,21 +14,21 @@ from typing import Callable, NamedTuple
 
 from tipy.errors import os_error
 from tipy.ipv4.options import prepare
-from tipy.sockets.constants import (IPPROTO_IP, IPPROTO_TCP, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM, SOL_SOCKET,
-                                    number)
-from tipy.tcp import info
-from tipy.tcp.states import State
+from tipy.sockets.constants import (IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, SO_TIMESTAMP, SO_TIMESTAMPNS, SOCK_DGRAM,
+                                    SOCK_RAW, SOCK_STREAM, SOL_SOCKET, number)
 
 _INT = struct.Struct("=i")
 _PAIR = struct.Struct("=ii")               # struct linger
 _TIMEVAL = struct.Struct("@ll")
 _ANY_TYPE = (SOCK_STREAM, SOCK_DGRAM, SOCK_RAW)
-_STREAM = (SOCK_STREAM,)
+STREAM = (SOCK_STREAM,)
 DATAGRAM = (SOCK_DGRAM, SOCK_RAW)
 
 MIN_RCVBUF = 2304                          # Linux's SOCK_MIN_RCVBUF and SOCK_MIN_SNDBUF
 MIN_SNDBUF = 4608
-_TCP_INFO_SIZE = 232
+_MOST = 2 ** 31 - 1
+_NAME_SIZE = 16                            # IFNAMSIZ
+_PRIORITIES = (0, 2, 6, 4)                 # of the kinds of service of RFC 1349, as Linux's ip_tos2prio
 
 
 class Layout(NamedTuple):
@@ -87,6 +89,7 @@ class Option(NamedTuple):
     types: tuple = _ANY_TYPE
     changes: bool = False                  # a connection wants to hear of it
     whole: int = 0                         # bytes a buffer must have, if there is a value; else EINVAL
+    ints: bool = True                      # above the IP level: less than an int is EINVAL
 
 
 # -- ways to keep a value ---------------------------------------------------------------------------
@@ -134,15 +137,39 @@ def remembered(level, name, types=_ANY_TYPE, layout=INT):
                   lambda channel, value: remember(channel, level, name, int(bool(value))), types)
 
 
+def stored(level, name, types=_ANY_TYPE, layout=INT, low=None, high=None):
+    """The same for a number, between `low` and `high`."""
+    def set_(channel, value):
+        if low is not None and value < low or high is not None and value > high:
+            raise os_error(errno.EINVAL)
+        remember(channel, level, name, value)
+
+    return Option(layout, lambda channel: (channel.flags or {}).get((level, name), 0), set_, types)
+
+
+def constant(value, refusal=errno.ENOPROTOOPT, layout=INT, types=_ANY_TYPE):
+    """What can be read and never be set."""
+    def refuse(channel, data):
+        raise os_error(refusal)
+
+    return Option(Layout(layout.pack, bytes), lambda channel: value, refuse, types)
+
+
 def split(stream, other):
-    """One option name, two meanings: for streams and for the rest."""
+    """One option name, two meanings: for streams and for the rest; they are packed alike."""
     def pick(channel):
         return stream if channel.type == SOCK_STREAM else other
-    return Option(stream.layout, lambda channel: pick(channel).get(channel),
-                  lambda channel, value: pick(channel).set(channel, value), _ANY_TYPE, stream.changes)
+
+    def set_(channel, data):
+        option = pick(channel)
+        option.set(channel, option.layout.unpack(data))
+
+    return Option(Layout(stream.layout.pack, bytes), lambda channel: pick(channel).get(channel), set_, _ANY_TYPE,
+                  stream.changes or other.changes)
 
 
-def _setting(name):
+def setting(name):
+    """The default of an attribute: what the stack's settings say."""
     return lambda channel: getattr(channel.stack.settings, name)
 
 
@@ -170,7 +197,10 @@ def _set_ttl(channel, value):
 
 def _set_tos(channel, value):
     # of a stream's, the two ECN bits are TCP's own
-    channel.options.tos = value & (0xFC if channel.type == SOCK_STREAM else 0xFF)
+    value &= 0xFC if channel.type == SOCK_STREAM else 0xFF
+    if value != channel.options.tos:
+        channel.options.tos = value
+        remember(channel, SOL_SOCKET, "SO_PRIORITY", _PRIORITIES[value >> 3 & 3])
 
 
 def _set_ip_options(channel, value):
@@ -195,7 +225,39 @@ def _get_lowat(channel):
 
 
 def _set_lowat(channel, value):
-    remember(channel, SOL_SOCKET, "lowat", value or 1)         # of datagrams: only shown again
+    value = _MOST if value < 0 else value or 1
+    if channel.type != SOCK_STREAM:
+        remember(channel, SOL_SOCKET, "lowat", value)          # of datagrams: only shown again
+        return
+    options, settings = channel.options, channel.stack.settings
+    options.rcvlowat = min(value, (options.rcvbuf or settings.rcvbuf_max) >> 1)
+
+
+def _get_device(channel):
+    device = channel.options.device
+    return device.name.encode() + b"\0" if device is not None else b""
+
+
+def _set_device(channel, data):
+    name = data[:_NAME_SIZE - 1].partition(b"\0")[0]
+    interfaces = channel.stack.ipv4.addresses.interfaces
+    device = next((each for each in interfaces if each.name.encode() == name), None)
+    if name and device is None:
+        raise os_error(errno.ENODEV)
+    channel.options.device = device
+
+
+def _timestamp(name, other):
+    """SO_TIMESTAMP and SO_TIMESTAMPNS: the one set last counts."""
+    shown = remembered(SOL_SOCKET, name)
+
+    def set_(channel, value):
+        remember(channel, SOL_SOCKET, other, 0)
+        remember(channel, SOL_SOCKET, name, int(bool(value)))
+        if channel.type != SOCK_STREAM:
+            channel.endpoint.timestamps = bool(value)
+
+    return Option(INT, shown.get, set_)
 
 
 def _timeout(name):
@@ -207,33 +269,14 @@ def _accepting(channel):
     return int(getattr(channel, "listening", False))
 
 
-def _get_maxseg(channel):
-    tcb = channel.endpoint
-    if tcb is not None and not channel.listening and tcb.connected:
-        return tcb.mss
-    return channel.options.maxseg or 536
+def _get_hdrincl(channel):
+    return BYTE.pack(channel.type == SOCK_RAW and int(channel.options.hdrincl))
 
 
-def _get_info(channel):
-    tcb = channel.endpoint
-    if tcb is not None and not channel.listening:
-        return info.pack(tcb)
-    return bytes((State.LISTEN if channel.listening else State.CLOSED,)).ljust(_TCP_INFO_SIZE, b"\0")
-
-
-def _get_congestion(channel):
-    return channel.options.congestion or channel.stack.settings.congestion_control
-
-
-def _set_congestion(channel, name):
-    names = getattr(channel.stack.tcp, "congestion_controls", ("reno", "cubic", "none"))
-    if name not in names:
-        raise os_error(errno.ENOENT)
-    channel.options.congestion = name
-
-
-def _set_hdrincl(channel, value):
-    channel.options.hdrincl = bool(value)
+def _set_hdrincl(channel, data):
+    if channel.type != SOCK_RAW:
+        raise os_error(errno.ENOPROTOOPT)
+    channel.options.hdrincl = bool(BYTE.unpack(data))
 
 
 #: (level, name, Linux's number, option)
@@ -254,33 +297,20 @@ _ROWS = (
     (SOL_SOCKET, "SO_LINGER", 13, Option(LINGER, _get_linger, _set_linger)),
     (SOL_SOCKET, "SO_RCVTIMEO", 20, _timeout("rcvtimeo")),
     (SOL_SOCKET, "SO_SNDTIMEO", 21, _timeout("sndtimeo")),
-    (SOL_SOCKET, "SO_RCVLOWAT", 18, split(attribute("rcvlowat", low=0, changes=True),
+    (SOL_SOCKET, "SO_RCVLOWAT", 18, split(Option(INT, attribute("rcvlowat").get, _set_lowat, changes=True),
                                           Option(INT, _get_lowat, _set_lowat))),
-    (IPPROTO_IP, "IP_TTL", 2, Option(BYTE, attribute("ttl", _setting("ttl")).get, _set_ttl)),
+    (SOL_SOCKET, "SO_SNDLOWAT", 19, constant(1)),
+    (SOL_SOCKET, "SO_DEBUG", 1, remembered(SOL_SOCKET, "SO_DEBUG")),
+    (SOL_SOCKET, "SO_PRIORITY", 12, stored(SOL_SOCKET, "SO_PRIORITY")),
+    (SOL_SOCKET, "SO_MARK", 36, stored(SOL_SOCKET, "SO_MARK")),
+    (SOL_SOCKET, "SO_TIMESTAMP", 29, _timestamp(SO_TIMESTAMP, SO_TIMESTAMPNS)),
+    (SOL_SOCKET, "SO_TIMESTAMPNS", 35, _timestamp(SO_TIMESTAMPNS, SO_TIMESTAMP)),
+    (SOL_SOCKET, "SO_BINDTODEVICE", 25, Option(RAW, _get_device, _set_device, changes=True, whole=_NAME_SIZE,
+                                               ints=False)),
+    (IPPROTO_IP, "IP_TTL", 2, Option(BYTE, attribute("ttl", setting("ttl")).get, _set_ttl)),
     (IPPROTO_IP, "IP_TOS", 1, Option(BYTE, lambda channel: channel.options.tos, _set_tos)),
     (IPPROTO_IP, "IP_OPTIONS", 4, Option(RAW, lambda channel: channel.options.ip_options, _set_ip_options)),
-    (IPPROTO_IP, "IP_HDRINCL", 3, Option(BYTE, lambda channel: int(channel.options.hdrincl), _set_hdrincl,
-                                         (SOCK_RAW,))),
-    (IPPROTO_TCP, "TCP_NODELAY", 1, switch("nodelay", _STREAM, True)),
-    (IPPROTO_TCP, "TCP_MAXSEG", 2, Option(INT, _get_maxseg, attribute("maxseg", low=88, high=32767).set,
-                                          _STREAM, True)),
-    (IPPROTO_TCP, "TCP_CORK", 3, switch("cork", _STREAM, True)),
-    (IPPROTO_TCP, "TCP_KEEPIDLE", 4, attribute("keepidle", _setting("keepalive_time"), 1, 32767,
-                                               types=_STREAM, changes=True)),
-    (IPPROTO_TCP, "TCP_KEEPINTVL", 5, attribute("keepintvl", _setting("keepalive_intvl"), 1, 32767,
-                                                types=_STREAM, changes=True)),
-    (IPPROTO_TCP, "TCP_KEEPCNT", 6, attribute("keepcnt", _setting("keepalive_probes"), 1, 127,
-                                              types=_STREAM, changes=True)),
-    (IPPROTO_TCP, "TCP_SYNCNT", 7, attribute("syncnt", _setting("syn_retries"), 1, 127, types=_STREAM)),
-    (IPPROTO_TCP, "TCP_LINGER2", 8, attribute("linger2", _setting("fin_timeout"), high=120, types=_STREAM)),
-    (IPPROTO_TCP, "TCP_DEFER_ACCEPT", 9, attribute("defer_accept", scale=1, types=_STREAM)),
-    (IPPROTO_TCP, "TCP_WINDOW_CLAMP", 10, attribute("window_clamp", low=0, types=_STREAM, changes=True)),
-    (IPPROTO_TCP, "TCP_INFO", 11, Option(RAW, _get_info, None, _STREAM)),
-    (IPPROTO_TCP, "TCP_QUICKACK", 12, switch("quickack", _STREAM, True)),
-    (IPPROTO_TCP, "TCP_CONGESTION", 13, Option(NAME, _get_congestion, _set_congestion, _STREAM, True)),
-    (IPPROTO_TCP, "TCP_USER_TIMEOUT", 18, attribute("user_timeout", low=0, scale=1000, types=_STREAM,
-                                                    changes=True)),
-    (IPPROTO_TCP, "TCP_NOTSENT_LOWAT", 25, attribute("notsent_lowat", low=0, types=_STREAM, changes=True)),
+    (IPPROTO_IP, "IP_HDRINCL", 3, Option(RAW, _get_hdrincl, _set_hdrincl)),
 )
 OPTIONS = {}
 
@@ -294,17 +324,17 @@ def add_rows(rows):
 add_rows(_ROWS)
 
 
-def _find(channel, level, name):
+def _find(channel, level, name, unknown):
     option = OPTIONS.get((level, name))
     if option is None or channel.type not in option.types:
-        known = level in (SOL_SOCKET, IPPROTO_IP) or level == channel.proto == IPPROTO_TCP
-        raise os_error(errno.ENOPROTOOPT if known else errno.EOPNOTSUPP)
+        known = level in (SOL_SOCKET, IPPROTO_IP) or level == channel.proto in (IPPROTO_TCP, IPPROTO_UDP)
+        raise os_error(errno.ENOPROTOOPT if known else unknown)
     return option
 
 
 def get_option(channel, level, name, size):
     """The option's value as the kernel would lay it out, cut to `size` bytes (0 means an int is wanted)."""
-    option = _find(channel, level, name)
+    option = _find(channel, level, name, errno.EOPNOTSUPP)
     if option.get is None:
         raise os_error(errno.ENOPROTOOPT)
     with channel.gate:
@@ -314,14 +344,18 @@ def get_option(channel, level, name, size):
         raise os_error(errno.EINVAL)
     if size == 0:
         return _INT.unpack(data[:4].ljust(4, b"\0"))[0]
-    if option.layout is BYTE and size < 4:
+    if level == IPPROTO_IP and len(data) == _INT.size and size < 4:
         data = data[:1]                    # the IP level answers a short buffer with one byte
     return data[:size]
 
 
 def set_option(channel, level, name, data):
     """Set an option from the bytes `data`."""
-    option = _find(channel, level, name)
+    option = OPTIONS.get((level, name))
+    if len(data) < 4 and level != IPPROTO_IP and level in (SOL_SOCKET, channel.proto) and (
+            option is None or option.ints):
+        raise os_error(errno.EINVAL)
+    option = _find(channel, level, name, errno.ENOPROTOOPT)
     if option.set is None:
         raise os_error(errno.ENOPROTOOPT)
     value = option.layout.unpack(data)

@@ -9,15 +9,17 @@ import errno
 
 from tipy.address import ANY
 from tipy.errors import os_error
+from tipy.sockets import ancillary
 from tipy.sockets.base import (BROKEN, HANGUP, NOW, PEER_DONE, READABLE, URGENT, WRITABLE, Channel,
                                destination)
 from tipy.sockets.constants import (MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC,
-                                    MSG_WAITALL, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM)
+                                    MSG_WAITALL, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SOL_SOCKET)
 from tipy.tcp.options import Options
 from tipy.tcp.states import State
 
 _GONE = frozenset({State.CLOSED, State.TIME_WAIT})
 _LINGERING = frozenset({State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK})
+_NOT_INHERITED = {(SOL_SOCKET, "SO_PRIORITY")}
 _RARE_RECV = MSG_WAITALL | MSG_TRUNC | MSG_OOB | MSG_ERRQUEUE
 
 
@@ -61,12 +63,15 @@ class Stream(Channel):
             self.alive()
             if self.bound is not None or self.endpoint is not None:
                 raise os_error(errno.EINVAL)
-            self._reserve(ip, port)
+            if port or not self.options.bind_no_port:
+                self._reserve(ip, port)
+            else:
+                self.bound = ip, 0         # connect() or listen() will choose
 
     def _reserve(self, ip, port):
-        if ip != ANY and not self.stack.ipv4.is_local(ip):
-            raise os_error(errno.EADDRNOTAVAIL)
         options = self.options
+        if ip != ANY and not options.freebind and not self.stack.ipv4.is_local(ip):
+            raise os_error(errno.EADDRNOTAVAIL)
         port = self.stack.tcp.ports.bind(self, ip, port, reuse_address=options.reuse_address,
                                          reuse_port=options.reuse_port)
         self.bound = ip, port
@@ -147,8 +152,8 @@ class Stream(Channel):
             if self.endpoint is not None and not self._failed():
                 raise os_error(errno.EINVAL)
             options = self.options
-            if self.bound is None:
-                self._reserve(ANY, 0)
+            if self.bound is None or not self.bound[1]:
+                self._reserve(self.bound[0] if self.bound else ANY, 0)
             listener = self.stack.tcp.listen(self.bound, backlog, options, self)
             self._options = options
             self.listening = True
@@ -171,6 +176,8 @@ class Stream(Channel):
             self.settle()
             child = Stream(self.stack, tcb)
             child.rcvtimeo, child.sndtimeo = self.rcvtimeo, self.sndtimeo
+            if self.flags:
+                child.flags = {name: value for name, value in self.flags.items() if name not in _NOT_INHERITED}
             return child, tcb.remote
 
     # -- sending ----------------------------------------------------------------------------------
@@ -260,8 +267,13 @@ class Stream(Channel):
             return count
 
     def receive_message(self, size, flags, deadline):
-        """As recvmsg sees it: (data, ancillary, flags, None)."""
-        return self.receive(size, flags, deadline), [], 0, None
+        """As recvmsg sees it: (data, [(level, type, value)], flags, None)."""
+        data = self.receive(size, flags, deadline)
+        told = []
+        if self.flags:
+            with self.gate:
+                told = ancillary.about_stream(self.endpoint, data, self.flags, self.gate.clock)
+        return data, told, 0, None
 
     def _await_data(self, flags, deadline):
         tcb = self.endpoint

@@ -105,7 +105,7 @@ class Tcp:
                 self.gate.on_error(error)
 
     def _no_connection(self, packet, remote, port, seg):
-        listener = self._find_listener(packet.dst, port, remote)
+        listener = self.find_listener(packet.dst, port, remote, packet.interface)
         if packet.src == packet.dst and remote[1] == port:
             self.counters["tcp.drop_land"] += 1        # nobody talks to himself from one port
         elif not remote[1]:
@@ -115,13 +115,17 @@ class Tcp:
         else:
             self.reset_unknown(packet, (packet.dst, port), remote, seg)
 
-    def _find_listener(self, ip, port, remote):
-        listeners = self.listeners.get((ip, port)) or self.listeners.get((self.ipv4.any_address, port))
-        if not listeners:
-            return None
-        if len(listeners) == 1:
-            return listeners[0]
-        return listeners[self.numbers.timestamp_offset((ip, port), remote) % len(listeners)]    # SO_REUSEPORT
+    def find_listener(self, ip, port, remote, interface):
+        """The Listener for a SYN from `remote` to (ip, port) that came by `interface`, or None."""
+        for local in ((ip, port), (self.ipv4.any_address, port)):
+            listeners = self.listeners.get(local)
+            if listeners and (len(listeners) > 1 or listeners[0].options.device is not None):
+                listeners = _heard_by(listeners, interface)
+            if listeners:
+                if len(listeners) == 1:
+                    return listeners[0]
+                return listeners[self.numbers.timestamp_offset((ip, port), remote) % len(listeners)]  # SO_REUSEPORT
+        return None
 
     def icmp_error(self, error):
         """Something became of a segment of ours (RFC 5927: only believed if its sequence number is in flight)."""
@@ -144,6 +148,9 @@ class Tcp:
                 self.fail(tcb, error.errno)
             elif error.type != DESTINATION_UNREACHABLE or error.code in _NO_WAY_BACK:
                 self.forget(tcb)                       # as Linux: our SYN,ACK does not find its way; the peer may try again
+        elif tcb.options.recverr:                      # IP_RECVERR: the user wants to know at once
+            tcb.error = error.errno
+            self.gate.notify(tcb)
         else:
             tcb.soft_error = error.errno               # it may pass; reported if the connection times out
 
@@ -197,7 +204,7 @@ class Tcp:
         local: (ip or None, port or 0); owner: whoever holds that port in `ports`, if bound. OSError: ENETUNREACH,
         EADDRNOTAVAIL (no port left, or the four-tuple exists), EACCES for a broadcast address.
         """
-        path = self.ipv4.path(remote[0], local[0])
+        path = self.ipv4.path(remote[0], local[0], options.device)
         if path.broadcast or path.multicast:
             raise os_error(errno.ENETUNREACH)
         ip = path.src
@@ -258,7 +265,7 @@ class Tcp:
         except OSError:
             self.counters["tcp.drop_no_route"] += 1
             return None
-        tcb = Connection(self, local, remote, path, listener.options.copy())
+        tcb = Connection(self, local, remote, path, listener.options.inherited())
         if iss is not None:
             tcb.start_at(iss)
         tcb.listener = listener
@@ -322,7 +329,7 @@ class Tcp:
         stamp = seg.options.timestamp
         newer = seg.seq > tcb.rcv_nxt or (tcb.ts_ok and stamp is not None
                                           and 0 < (stamp[0] - tcb.ts_recent) & MASK < 0x80000000)
-        listener = self._find_listener(tcb.local[0], tcb.local[1], tcb.remote)
+        listener = self.find_listener(*tcb.local, tcb.remote, tcb.path.interface)
         if not newer or listener is None:
             return False
         self.forget(tcb)
@@ -387,7 +394,7 @@ class Tcp:
     def renew_path(self, tcb):
         """Addresses or routes have changed: find the way again. False if there is none any more."""
         try:
-            tcb.path = self.ipv4.path(tcb.remote[0], tcb.local[0])
+            tcb.path = self.ipv4.path(tcb.remote[0], tcb.local[0], tcb.options.device)
         except OSError as error:
             tcb.soft_error = error.errno
             self.counters["tcp.send_failed"] += 1
@@ -407,3 +414,8 @@ class Tcp:
         """(ip, port) readable."""
         return f"{format_ip(address[0])}:{address[1]}"
 
+
+def _heard_by(listeners, interface):
+    """Those of the listeners that SO_BINDTODEVICE lets hear what comes by `interface`: the ones bound to it first."""
+    return ([listener for listener in listeners if listener.options.device is interface]
+            or [listener for listener in listeners if listener.options.device is None])

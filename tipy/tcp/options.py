@@ -35,9 +35,17 @@ class Options:
     reuse_address = False
     reuse_port = False
     pmtu_discovery = None      # None = settings.pmtu_discovery
+    device = None              # SO_BINDTODEVICE: only by this interface
+    min_ttl = 0                # IP_MINTTL
+    recverr = False            # IP_RECVERR: ICMP errors are reported at once
+    freebind = False           # IP_FREEBIND: any address may be bound
+    bind_no_port = False       # IP_BIND_ADDRESS_NO_PORT: bind(ip, 0) leaves the port to connect
 
-    def copy(self):
-        """The same options for another socket."""
+    def inherited(self):
+        """What a connection gets of its listener's options: all but those about the handshake (IP options follow
+        the SYN's)."""
         twin = Options()
         twin.__dict__.update(self.__dict__)
+        for name in ("ip_options", "defer_accept"):
+            twin.__dict__.pop(name, None)
         return twin

@@ -32,7 +32,7 @@ STRUCT = Struct("!BBH4s")
 HEADER_LENGTH = 8
 QUERY, REPORT_V1, REPORT_V2, LEAVE, REPORT_V3 = 0x11, 0x12, 0x16, 0x17, 0x22
 
-IS_INCLUDE, IS_EXCLUDE, TO_INCLUDE, TO_EXCLUDE = 1, 2, 3, 4      # types of records
+IS_INCLUDE, IS_EXCLUDE, TO_INCLUDE, TO_EXCLUDE, ALLOW, BLOCK = range(1, 7)       # types of records
 
 _QUERY_V3 = Struct("!BBH")
 _COUNTS = Struct("!BBHHH")
@@ -69,6 +69,10 @@ class Record(NamedTuple):
     group: bytes
     sources: tuple = ()
 
+    def __str__(self):
+        sources = f" from {' '.join(map(format_ip, self.sources))}" if self.sources else ""
+        return f"{_WORDS.get(self.type, self.type)} {format_ip(self.group)}{sources}"
+
 
 class Report(NamedTuple):
     """What a member says. type: REPORT_V1, REPORT_V2, LEAVE (of one group) or REPORT_V3 (of its records)."""
@@ -87,9 +91,7 @@ class Report(NamedTuple):
 
     def __str__(self):
         if self.type == REPORT_V3:
-            told = ", ".join(f"{_WORDS.get(type, type)} {format_ip(group)}" for type, group,
-                             _ in self.records)
-            return f"IGMPv3 report: {told}"
+            return "IGMPv3 report: " + ", ".join(map(str, self.records))
         return f"{_NAMES[self.type]} {format_ip(self.group)}"
 
 
