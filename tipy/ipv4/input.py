@@ -12,7 +12,7 @@ from struct import error as struct_error
 import tipy.ipv4.options as ip_options
 from tipy.address import format_ip
 from tipy.errors import PacketError
-from tipy.ipv4.addresses import HOST, NOBODY
+from tipy.ipv4.addresses import HOST, MULTICAST, NOBODY
 from tipy.log import channel
 from tipy.wire.icmp import PARAMETER_PROBLEM
 from tipy.wire.ipv4 import HEADER_LENGTH, MF, PROTOCOL_IGMP, STRUCT, IPv4Header
@@ -82,6 +82,9 @@ class Input:
                 counters["ipv4.drop_not_ours"] += 1
                 return False
             packet.to_group = True
+            if kind == MULTICAST and not addresses.hears(packet.dst, interface, packet.src):
+                counters["ipv4.drop_source_filter"] += 1
+                return False
         elif packet.link_group:
             counters["ipv4.drop_link_group"] += 1        # RFC 1122 3.3.6: unicast in a link broadcast
             return False
