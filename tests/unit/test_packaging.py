@@ -205,8 +205,8 @@ def test_version():
 
 @pytest.mark.parametrize("arguments, text", [
     (["dmeo"], "there is no command 'dmeo'; did you mean 'demo'?"),
-    (["zzz"], "there is no command 'zzz'; there is: demo, run"),
-    (["bench"], "the command 'bench' does not exist yet; there is: demo, run"),
+    (["zzz"], "there is no command 'zzz'; there is: demo, bench, run"),
+    (["capture"], "the command 'capture' does not exist yet; there is: demo, bench, run"),
 ])
 def test_wrong_command_is_one_sentence(arguments, text):
     done = run(sys.executable, "-m", "tipy", *arguments)

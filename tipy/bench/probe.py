@@ -120,7 +120,7 @@ class Probe:
         header_length = 20 + len(options)
         total = 20 + header_length + length
         remote, port = self.remote
-        head = bytearray(_HEADERS.pack(0x45, 0, total, 0, 0x4000, 64, 6, 0, self.ip, remote, 8000, port,
+        head = bytearray(_HEADERS.pack(0x45, 0, total if total < 65536 else 0, 0, 0x4000, 64, 6, 0, self.ip, remote, 8000, port,
                                        seq & 0xFFFFFFFF, self.rcv_nxt & 0xFFFFFFFF, header_length << 2, flags,
                                        _WINDOW, 0, 0)) + options
         struct.pack_into("!H", head, 10, -residue(head[:20]) % 0xFFFF)
@@ -208,10 +208,11 @@ class Probe:
         while self.una - start < size and not self.ended:
             room = self.una + self.window - self.nxt
             at = self.nxt - start
-            if at < size and room >= min(self._piece, size - at):
+            piece = min(self._piece, max(self.window >> 1, _MSS) // _MSS * _MSS)      # at most half the window
+            if at < size and room >= min(piece, size - at):
                 if at - base >= CHUNK:
                     data, base = memoryview(bytes(user)), at - at % CHUNK
-                length = min(self._piece, size - at, CHUNK - at % CHUNK)
+                length = min(piece, size - at, CHUNK - at % CHUNK)
                 view = data[at % CHUNK:at % CHUNK + length]
                 self._send(self.nxt, _ACK, [view], length)
                 self.nxt += length

@@ -39,13 +39,15 @@ class Screen:
         if not self._live or now < self._next_draw and done < total:
             return
         self._next_draw = now + _REDRAW
-        filled = _WIDTH * done // total
-        bar = self._full * filled + self._empty * (_WIDTH - filled)
         speed = done / 1e6 / max(seconds, 1e-6)
-        text = f"   {title} {bar} {done / 1e6:5.1f} of {total / 1e6:.1f} MB, {speed:.0f} MB/s"
+        text = f"   {title} {self.bar(_WIDTH * done // total, _WIDTH)} {done / 1e6:5.1f} of {total / 1e6:.1f} MB, {speed:.0f} MB/s"
         self._out.write("\r" + text.ljust(self._drawn))
         self._out.flush()
         self._drawn = len(text)
+
+    def bar(self, filled, width, empty=None):
+        """A bar of `width` characters, `filled` of them full; empty: what the others are."""
+        return self._full * filled + (self._empty if empty is None else empty) * (width - filled)
 
     def _wipe(self):
         if self._drawn:
