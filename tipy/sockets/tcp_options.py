@@ -68,6 +68,16 @@ def _set_lowat(channel, value):
     channel.options.notsent_lowat = value % 2 ** 32            # -1: no limit
 
 
+def _get_quickack(channel):
+    """As set, until the connection decides for itself how to go on (tcp(7))."""
+    tcb = _connection(channel)
+    return int(channel.options.quickack is not False if tcb is None else not tcb.interactive)
+
+
+def _set_quickack(channel, value):
+    channel.options.quickack = bool(value)
+
+
 def _get_info(channel):
     tcb = channel.endpoint
     if tcb is not None and not channel.listening:
@@ -118,7 +128,7 @@ add_rows((
     (IPPROTO_TCP, "TCP_DEFER_ACCEPT", 9, _own(_number("defer_accept", None).get, _set_defer_accept)),
     (IPPROTO_TCP, "TCP_WINDOW_CLAMP", 10, _own(_get_clamp, _set_clamp, True)),
     (IPPROTO_TCP, "TCP_INFO", 11, _own(_get_info, None, layout=RAW)),
-    (IPPROTO_TCP, "TCP_QUICKACK", 12, switch("quickack", STREAM, True)),
+    (IPPROTO_TCP, "TCP_QUICKACK", 12, _own(_get_quickack, _set_quickack, True)),
     (IPPROTO_TCP, "TCP_CONGESTION", 13, _own(_get_congestion, _set_congestion, True, NAME, False)),
     (IPPROTO_TCP, "TCP_USER_TIMEOUT", 18, _number("user_timeout", None, 0, scale=1000, changes=True)),
     (IPPROTO_TCP, "TCP_NOTSENT_LOWAT", 25, _own(_get_lowat, _set_lowat, True)),
