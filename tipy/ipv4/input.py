@@ -82,7 +82,8 @@ class Input:
                 counters["ipv4.drop_not_ours"] += 1
                 return False
             packet.to_group = True
-            if kind == MULTICAST and not addresses.hears(packet.dst, interface, packet.src):
+            if kind == MULTICAST and packet.protocol != PROTOCOL_IGMP and not addresses.hears(
+                    packet.dst, interface, packet.src):
                 counters["ipv4.drop_source_filter"] += 1
                 return False
         elif packet.link_group:
