@@ -6,8 +6,10 @@ from network_host import OWN, PEER, Host, ip
 from tipy.address import ANY, multicast_mac
 from tipy.igmp import ALL_ROUTERS, OLDER_QUERIER, V3_ROUTERS
 from tipy.ipv4.addresses import ALL_HOSTS
+from tipy.ipv4.membership import Filter
 from tipy.wire import igmp
-from tipy.wire.igmp import IS_EXCLUDE, IS_INCLUDE, TO_EXCLUDE, TO_INCLUDE, Query, Record, Report
+from tipy.wire.igmp import (ALLOW, BLOCK, IS_EXCLUDE, IS_INCLUDE, TO_EXCLUDE, TO_INCLUDE, Query, Record,
+                            Report)
 
 IGMP = 2
 GROUP, OTHER = ip("239.1.2.3"), ip("239.1.2.4")
@@ -292,3 +294,138 @@ def test_broken_messages_are_counted_drops(data):
     host.clock.advance(30)
     assert said(host) == [] and host.failures == []
     assert sum(count for name, count in host.counters.items() if name.startswith("igmp.drop")) == 1
+
+
+# -- sources ----------------------------------------------------------------------------------------------
+
+ONE, TWO, THREE = ip("192.0.2.1"), ip("192.0.2.2"), ip("192.0.2.3")
+
+
+def allow(host, endpoint, *sources):
+    with host.gate:
+        for source in sources:
+            endpoint.groups.add_source(GROUP, host.interface, source, False)
+
+
+def block(host, endpoint, *sources):
+    with host.gate:
+        for source in sources:
+            endpoint.groups.add_source(GROUP, host.interface, source, True)
+
+
+def told(host):
+    """The records of a while, each once: every change is told twice."""
+    host.clock.advance(30)
+    return list(dict.fromkeys(records(host)))
+
+
+def test_a_first_source_is_told_as_allowed_twice():
+    host, endpoint = member()
+    allow(host, endpoint, ONE)
+    host.clock.advance(30)
+    assert records(host) == [Record(ALLOW, GROUP, (ONE,))] * 2
+
+
+def test_sources_that_come_and_go_are_allowed_and_blocked():
+    host, endpoint = member()
+    allow(host, endpoint, ONE, TWO)
+    told(host)
+    with host.gate:
+        endpoint.groups.set_filter(GROUP, host.interface, Filter(False, frozenset((TWO, THREE))))
+    assert told(host) == [Record(ALLOW, GROUP, (THREE,)), Record(BLOCK, GROUP, (ONE,))]
+    with host.gate:
+        endpoint.groups.leave(GROUP, host.interface)
+    assert told(host) == [Record(BLOCK, GROUP, (TWO, THREE))]
+
+
+def test_a_blocked_source_is_told():
+    host, endpoint = member(GROUP)
+    block(host, endpoint, ONE)
+    assert told(host) == [Record(BLOCK, GROUP, (ONE,))]
+    with host.gate:
+        endpoint.groups.drop_source(GROUP, host.interface, ONE, True)
+    assert told(host) == [Record(ALLOW, GROUP, (ONE,))]
+
+
+def test_a_change_of_mode_is_told_with_its_sources():
+    host, endpoint = member()
+    allow(host, endpoint, ONE)
+    told(host)
+    with host.gate:
+        endpoint.groups.set_filter(GROUP, host.interface, Filter(True, frozenset((TWO,))))
+    assert told(host) == [Record(TO_EXCLUDE, GROUP, (TWO,))]
+    with host.gate:
+        endpoint.groups.set_filter(GROUP, host.interface, Filter(False, frozenset((ONE,))))
+    assert told(host) == [Record(TO_INCLUDE, GROUP, (ONE,))]
+
+
+def test_what_changes_before_it_was_told_twice_is_told_as_it_is_then():
+    host, endpoint = member()
+    allow(host, endpoint, ONE)
+    with host.gate:
+        endpoint.groups.drop_source(GROUP, host.interface, ONE, False)
+    host.clock.advance(30)
+    assert records(host) == [Record(ALLOW, GROUP, (ONE,))] + [Record(BLOCK, GROUP, (ONE,))] * 2
+
+
+@pytest.mark.parametrize("filters, merged", [
+    ([Filter(False, frozenset((ONE,))), Filter(False, frozenset((TWO,)))], (IS_INCLUDE, (ONE, TWO))),
+    ([Filter(True, frozenset((ONE, TWO))), Filter(True, frozenset((TWO, THREE)))], (IS_EXCLUDE, (TWO,))),
+    ([Filter(True, frozenset((ONE, TWO))), Filter(False, frozenset((TWO, THREE)))], (IS_EXCLUDE, (ONE,))),
+    ([Filter(True), Filter(False, frozenset((ONE,)))], (IS_EXCLUDE, ()))])
+def test_the_interface_wants_what_its_sockets_want_together(filters, merged):
+    """RFC 3376 3.2."""
+    host, _ = member()
+    with host.gate:
+        for owner, wanted in enumerate(filters):
+            host.ipv4.listen(owner, GROUP, host.interface, wanted)
+    told(host)
+    hear(host, Query(3, ANY, 1.0))
+    assert told(host) == [Record(merged[0], GROUP, merged[1])]
+
+
+@pytest.mark.parametrize("wanted, answer", [
+    (Filter(False, frozenset((ONE, TWO))), [Record(IS_INCLUDE, GROUP, (TWO,))]),
+    (Filter(True, frozenset((ONE, TWO))), [Record(IS_INCLUDE, GROUP, (THREE,))]),
+    (Filter(False, frozenset((ONE,))), [])])
+def test_a_query_for_sources_is_answered_with_those_that_are_wanted(wanted, answer):
+    """RFC 3376 5.2."""
+    host, _ = member()
+    with host.gate:
+        host.ipv4.listen("socket", GROUP, host.interface, wanted)
+    told(host)
+    hear(host, Query(3, GROUP, 1.0, (TWO, THREE)), dst=GROUP)
+    assert told(host) == answer
+
+
+def test_old_routers_hear_of_groups_only():
+    host, endpoint = member()
+    hear(host, Query(2, ANY, 1.0))
+    allow(host, endpoint, ONE, TWO)
+    host.clock.advance(30)
+    assert said(host) == [(GROUP, Report(igmp.REPORT_V2, GROUP))] * 2
+
+
+def test_long_lists_take_several_reports():
+    host, _ = member()
+    sources = frozenset(bytes((192, 0, n >> 8, n & 255)) for n in range(1000))
+    with host.gate:
+        host.ipv4.listen("socket", GROUP, host.interface, Filter(False, sources))
+    parts = records(host)
+    assert [record.type for record in parts] == [ALLOW] * 3
+    assert sorted(source for record in parts for source in record.sources) == sorted(sources)
+
+
+def test_input_lets_only_wanted_sources_in():
+    host, _ = member()
+    with host.gate:
+        host.ipv4.listen("socket", GROUP, host.interface, Filter(True, frozenset((PEER,))))
+    host.hear_ip(17, bytes(8), dst=GROUP, dst_mac=multicast_mac(GROUP))
+    assert host.counters["ipv4.drop_source_filter"] == 1
+    host.hear_ip(17, bytes(8), src=ONE, dst=GROUP, dst_mac=multicast_mac(GROUP))
+    assert host.counters["ipv4.drop_source_filter"] == 1 and host.counters["udp.drop_length"] == 1
+
+
+def test_a_report_reads_as_a_line():
+    report = Report(igmp.REPORT_V3, records=(Record(ALLOW, GROUP, (ONE, TWO)), Record(TO_EXCLUDE, OTHER)))
+    assert str(report) == "IGMPv3 report: allow 239.1.2.3 from 192.0.2.1 192.0.2.2, to exclude 239.1.2.4"

@@ -562,3 +562,34 @@ def test_silent_neighbour_is_unreachable_for_the_connected_endpoint():
         endpoint.send(b"x")
     host.clock.advance(3.1)
     refused(errno.EHOSTUNREACH, endpoint.receive)
+
+
+# -- one interface only -----------------------------------------------------------------------------------
+
+
+def test_who_is_bound_to_another_interface_is_not_there():
+    host = ready()
+    endpoint = bound(host, device=host.ipv4.loopback)
+    hear(host)
+    assert received(endpoint) == [] and host.counters["udp.no_port"] == 1
+
+
+def test_who_is_bound_to_the_interface_comes_before_who_is_not():
+    host = ready()
+    here, there, anywhere = (bound(host, reuse_address=True, device=device)
+                             for device in (host.interface, host.ipv4.loopback, None))
+    hear(host, b"wire")
+    with host.gate:
+        host.udp.endpoint().send(b"loopback", (LOOPBACK, 7))
+    assert [received(endpoint) for endpoint in (here, there, anywhere)] == [[b"wire"], [b"loopback"], []]
+
+
+def test_a_general_socket_hears_what_the_bound_one_cannot():
+    host = ready()
+    there, anywhere = bound(host, address=OWN, device=host.ipv4.loopback), bound(host, reuse_address=True, port=8)
+    with host.gate:
+        there.reuse_address = True
+        there.options_changed()
+    general = bound(host, reuse_address=True)
+    hear(host, b"wire")
+    assert received(there) == [] and received(general) == [b"wire"] and received(anywhere) == []

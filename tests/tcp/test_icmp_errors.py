@@ -60,6 +60,23 @@ def test_unreachable_in_established_is_soft(peer, code):
     peer.expect_nothing(5)
 
 
+def test_who_asks_for_errors_is_told_at_once(peer):
+    """IP_RECVERR: reported once, and the connection goes on (Linux's ip(7))."""
+    net = peer.bed.socket
+    sock = peer.established()
+    sock.setsockopt(net.IPPROTO_IP, 11, 1)
+    sock.send(b"x")
+    peer.take()
+    peer.icmp(3, 1, seq=1)
+    with pytest.raises(OSError) as caught:
+        sock.recv(10)
+    assert caught.value.errno == errno.EHOSTUNREACH
+    assert so_error(peer, sock) == 0 and sock.tcp_info()["tcpi_state"] == 1
+    peer.expect("P.", 1, 1, within=1)
+    peer.send("P.", 1, 2, payload=b"goes on")
+    assert sock.recv(10) == b"goes on"
+
+
 def test_soft_error_is_reported_with_the_timeout(make):
     """TB 8: SO_ERROR only after the timeout: the ICMP error, not ETIMEDOUT, as Linux."""
     peer = make(retries2=3)
