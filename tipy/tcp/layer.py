@@ -55,6 +55,7 @@ class Tcp:
         self.time_waits = {}                   # connections in TIME-WAIT, oldest first
         self.due = None                        # during a batch of frames: connections that have to call output()
         self.trace = None                      # fn(name, time, event, details): follows all new connections
+        self.elsewhere = None                  # fn(packet): True if another process takes it, see tipy.workers
         ipv4.register(PROTOCOL, self)
 
     # -- arriving segments ------------------------------------------------------------------------
@@ -110,6 +111,9 @@ class Tcp:
             self.counters["tcp.drop_land"] += 1        # nobody talks to himself from one port
         elif not remote[1]:
             self.counters["tcp.drop_port_zero"] += 1
+        elif self.elsewhere is not None and (listener is None or seg.flags & (SYN | ACK | RST) != SYN) \
+                and self.elsewhere(packet):
+            return
         elif listener is not None:
             listener.segment_arrives(packet, remote, seg)
         else:
