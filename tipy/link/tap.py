@@ -39,18 +39,20 @@ class TapLink(VirtioLink):
     offload  False: exchange plain frames of at most the MTU, with complete checksums
     fd       a descriptor that is attached already (as from `attach_tap`), which this object then owns; give
              `mtu` too, as the interface may be in a namespace that cannot be asked
+    multi_queue   this is one of several links, each with a queue of the same TAP; see tipy.workers
 
     After open(): `mac` is the kernel side's address, `tx_checksum` and `tso_max` say what the kernel
     finishes.
     """
 
-    def __init__(self, ifname="tap7", mtu=None, offload=True, *, fd=None):
+    def __init__(self, ifname="tap7", mtu=None, offload=True, *, fd=None, multi_queue=False):
         super().__init__()
         tun.check_name(ifname)
         self.name = ifname
         self._wanted_mtu = mtu
         self._wanted_offload = offload
         self._given = fd
+        self._multi_queue = multi_queue
 
     def open(self):
         """Attach. SetupError with what to do if there is no such TAP, it is down, in use or not ours."""
@@ -58,7 +60,7 @@ class TapLink(VirtioLink):
             return
         if self._given is None:
             self._inspect()
-            fd = attach_tap(self.name)
+            fd = attach_tap(self.name, self._multi_queue)
         else:
             fd, self._given = self._given, None
             self.mtu = self._wanted_mtu or 1500
@@ -175,16 +177,16 @@ def attach_tap(name, multi_queue=False):
         tun.ioctl(fd, tun.TUNSETIFF, tun.request(name, struct.pack("=H", flags)))
     except OSError as error:
         os.close(fd)
-        raise _attach_error(name, error) from None
+        raise _attach_error(name, error, multi_queue) from None
     return fd
 
 
-def create_tap(name, owner=None, group=None):
+def create_tap(name, owner=None, group=None, multi_queue=False):
     """Make a TAP that stays, for the user id `owner` (None: whoever runs this) to attach to.
 
     Without an owner anybody could; RTM_NEWLINK cannot make one, so this is TUNSETIFF and TUNSETPERSIST.
     """
-    fd = attach_tap(name)
+    fd = attach_tap(name, multi_queue)
     try:
         tun.ioctl(fd, tun.TUNSETOWNER, os.getuid() if owner is None else owner)
         if group is not None:
@@ -220,13 +222,16 @@ def _open_device():
         raise SetupError(text, error.errno) from None
 
 
-def _attach_error(name, error):
+def _attach_error(name, error, multi_queue=False):
     if isinstance(error, SetupError):
         return error
     if error.errno == errno.EBUSY:
         text = f"{name} is in use by another program: stop that one, or give this stack a TAP of its own"
     elif error.errno in (errno.EPERM, errno.EACCES):
         text = f"no permission to use {name}: run this with sudo, or make it yours with {_recipe(name)}"
+    elif error.errno == errno.EINVAL and multi_queue:
+        text = (f"{name} is not a TAP with several queues: make one with {_recipe('tap8', 'multi_queue ')}, and use "
+                "that name")
     elif error.errno == errno.EINVAL:
         text = f"{name} is not a TAP that takes one program at a time: make one with {_recipe('tap7')}"
     else:
@@ -234,5 +239,5 @@ def _attach_error(name, error):
     return SetupError(text, error.errno)
 
 
-def _recipe(name):
-    return f"'sudo ip tuntap add dev {name} mode tap user $USER && sudo ip link set {name} master br0 up'"
+def _recipe(name, more=""):
+    return f"'sudo ip tuntap add dev {name} mode tap {more}user $USER && sudo ip link set {name} master br0 up'"
