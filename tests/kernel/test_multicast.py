@@ -150,3 +150,34 @@ def test_a_query_of_version_2_is_answered_in_version_2(lab, stack, member):
     assert job.next(PATIENCE) is True
     assert until_told(job, (0x16, GROUP, socket.inet_aton(GROUP)))
     assert stack.igmp.version(stack.interface) == 2
+
+
+# -- sources ----------------------------------------------------------------------------------------------
+
+OTHER_GROUP = "239.77.1.2"
+
+
+def named(option, source, own, group=OTHER_GROUP):
+    return socket.IPPROTO_IP, option, socket.inet_aton(group) + socket.inet_aton(own) + socket.inet_aton(source)
+
+
+def test_sources_are_reported_as_rfc_3376_says(lab, stack):
+    job = lab.kernel.start(router, HOST, b"")
+    assert job.next(PATIENCE) is True
+    allow, block = 5, 6
+    with stack.socket.socket(type=socket.SOCK_DGRAM) as sock:
+        for option, source, kind in ((39, "192.0.2.1", allow), (39, "192.0.2.2", allow), (40, "192.0.2.1", block)):
+            sock.setsockopt(*named(option, source, STACK))
+            record = bytes((kind, 0, 0, 1)) + socket.inet_aton(OTHER_GROUP) + socket.inet_aton(source)
+            assert until_told(job, (0x22, V3_ROUTERS, b"\0\0\0\1" + record))
+
+
+def test_only_a_wanted_source_is_heard_over_the_wire(lab, stack):
+    with stack.socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.bind((OTHER_GROUP, PORT))
+        sock.settimeout(PATIENCE)
+        sock.setsockopt(*named(39, OTHER, STACK))
+        lab.kernel.call(send_on_kernel, b"not wanted", OTHER_GROUP, HOST)
+        lab.other.call(send_on_kernel, b"wanted", OTHER_GROUP, OTHER)
+        data, remote = sock.recvfrom(100)
+        assert (data, remote[0]) == (b"wanted", OTHER)
