@@ -161,6 +161,15 @@ def named(option, source, own, group=OTHER_GROUP):
     return socket.IPPROTO_IP, option, socket.inet_aton(group) + socket.inet_aton(own) + socket.inet_aton(source)
 
 
+def says(report, kind, source):
+    """Is the first record of the report of this kind, with this source among others (changes that follow each
+    other are told again together)?"""
+    message, dst, rest = report
+    sources = [rest[at:at + 4] for at in range(12, len(rest), 4)]
+    return (message, dst, rest[4], rest[8:12]) == (0x22, V3_ROUTERS, kind, socket.inet_aton(OTHER_GROUP)) and (
+        socket.inet_aton(source) in sources)
+
+
 def test_sources_are_reported_as_rfc_3376_says(lab, stack):
     job = lab.kernel.start(router, HOST, b"")
     assert job.next(PATIENCE) is True
@@ -168,8 +177,7 @@ def test_sources_are_reported_as_rfc_3376_says(lab, stack):
     with stack.socket.socket(type=socket.SOCK_DGRAM) as sock:
         for option, source, kind in ((39, "192.0.2.1", allow), (39, "192.0.2.2", allow), (40, "192.0.2.1", block)):
             sock.setsockopt(*named(option, source, STACK))
-            record = bytes((kind, 0, 0, 1)) + socket.inet_aton(OTHER_GROUP) + socket.inet_aton(source)
-            assert until_told(job, (0x22, V3_ROUTERS, b"\0\0\0\1" + record))
+            assert any(says(job.next(PATIENCE), kind, source) for _ in range(10))
 
 
 def test_only_a_wanted_source_is_heard_over_the_wire(lab, stack):
