@@ -15,6 +15,7 @@ from tipy.stack import Stack
 PATIENCE = 20
 GROUP, PORT = "239.77.1.1", 7777
 BROADCAST = "192.168.2.255"
+OTHER_GROUP = "239.77.1.2"
 V3_ROUTERS, ALL_HOSTS = "224.0.0.22", "224.0.0.1"
 
 
@@ -145,18 +146,6 @@ def test_a_query_of_version_3_is_answered(lab, member):
     assert until_told(job, (0x22, V3_ROUTERS, b"\0\0\0\1" + b"\2\0\0\0" + socket.inet_aton(GROUP)))
 
 
-def test_a_query_of_version_2_is_answered_in_version_2(lab, stack, member):
-    job = lab.kernel.start(router, HOST, b"\x11\x05\0\0" + struct.pack("=I", 0))
-    assert job.next(PATIENCE) is True
-    assert until_told(job, (0x16, GROUP, socket.inet_aton(GROUP)))
-    assert stack.igmp.version(stack.interface) == 2
-
-
-# -- sources ----------------------------------------------------------------------------------------------
-
-OTHER_GROUP = "239.77.1.2"
-
-
 def named(option, source, own, group=OTHER_GROUP):
     return socket.IPPROTO_IP, option, socket.inet_aton(group) + socket.inet_aton(own) + socket.inet_aton(source)
 
@@ -189,3 +178,10 @@ def test_only_a_wanted_source_is_heard_over_the_wire(lab, stack):
         lab.other.call(send_on_kernel, b"wanted", OTHER_GROUP, OTHER)
         data, remote = sock.recvfrom(100)
         assert (data, remote[0]) == (b"wanted", OTHER)
+
+
+def test_a_query_of_version_2_is_answered_in_version_2(lab, stack, member):
+    job = lab.kernel.start(router, HOST, b"\x11\x05\0\0" + struct.pack("=I", 0))
+    assert job.next(PATIENCE) is True
+    assert until_told(job, (0x16, GROUP, socket.inet_aton(GROUP)))
+    assert stack.igmp.version(stack.interface) == 2
