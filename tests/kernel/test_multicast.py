@@ -151,12 +151,16 @@ def named(option, source, own, group=OTHER_GROUP):
 
 
 def says(report, kind, source):
-    """Is the first record of the report of this kind, with this source among others (changes that follow each
-    other are told again together)?"""
+    """Does a report of version 3 have a record of this kind with this source, perhaps among others? (Changes that
+    follow each other are told again together.)"""
     message, dst, rest = report
-    sources = [rest[at:at + 4] for at in range(12, len(rest), 4)]
-    return (message, dst, rest[4], rest[8:12]) == (0x22, V3_ROUTERS, kind, socket.inet_aton(OTHER_GROUP)) and (
-        socket.inet_aton(source) in sources)
+    at = 4
+    while at < len(rest):
+        end = at + 8 + 4 * int.from_bytes(rest[at + 2:at + 4], "big")
+        if rest[at] == kind and socket.inet_aton(source) in (rest[n:n + 4] for n in range(at + 8, end, 4)):
+            return (message, dst) == (0x22, V3_ROUTERS)
+        at = end
+    return False
 
 
 def test_sources_are_reported_as_rfc_3376_says(lab, stack):
