@@ -3,7 +3,7 @@
 import pytest
 
 from link_helpers import Host, tcp_frame, verified
-from stack_helpers import A, B, MAC, connected, make, virtual_pair
+from stack_helpers import A, B, MAC, Thread, connected, make, virtual_pair
 from tipy.address import parse_mac
 from tipy.clock import ManualClock
 from tipy.link import Offload
@@ -114,6 +114,28 @@ def test_wire_with_offload_carries_super_segments_whole():
         link.send([frame], Offload(1448, 20, 16, 52))
         link.send([frame], None)
     assert other.received == [(frame, True, 1448), (frame, False, 0)]
+
+
+def test_super_segments_too_long_for_the_total_length_carry_the_stream():
+    wire = Wire(offload=True)
+    a, b = (make(wire.port(), address) for address in (A, B))
+    data = b"".join(n.to_bytes(4, "big") for n in range(1 << 19))
+    with a, b:
+        (recorder, seen) = attached(wire.port())
+        client, server = connected(a, b)
+        writing = Thread(client.sendall, data[:-1])
+        received = bytearray()
+        while len(received) < len(data) - 1:
+            received += server.recv(1 << 20)
+        writing.result()
+        client.close(), server.close()
+    assert received == data[:-1]
+    assert a.errors == b.errors == []
+    longest = max(seen.frames, key=len)
+    assert len(longest) > 14 + 65535 and longest[16:18] == b"\0\0"
+    assert not b.counters["ipv4.drop_truncated"]
+    b.ethernet.input(longest)                          # whole, but without the mark of a super-segment
+    assert b.counters["ethernet.drop_overlong"] == 1
 
 
 def test_wire_without_offload_has_complete_frames_of_the_mtu_only():

@@ -10,7 +10,7 @@ from tipy.wire.ipv4 import IPv4Header
 from tipy.wire.tcp import ACK, CWR, FIN, PSH
 
 @pytest.mark.parametrize("size, gso_size, pieces", [(4000, 1000, 4), (4001, 1000, 5), (1001, 1000, 2),
-                                                    (1000, 1000, 1), (65000, 1448, 45)])
+                                                    (1000, 1000, 1), (65000, 1448, 45), (200_000, 1448, 139)])
 def test_cut_pieces_are_right_in_every_field(size, gso_size, pieces):
     payload = bytes(n & 0xFF for n in range(size))
     frame = tcp_frame(payload, flags=ACK | PSH | FIN | CWR, ip_options=b"\x94\x04\0\0")

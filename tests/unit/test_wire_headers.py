@@ -97,6 +97,13 @@ def test_ipv4_total_length_below_header_length():
     assert reason_of(IPv4Header.unpack, frame, 0, 20) == "truncated"
 
 
+def test_ipv4_total_length_zero_stands_for_a_frame_longer_than_the_field_can_say():
+    head = IPv4Header(total_length=70_000, protocol=6, src=A, dst=B).pack()
+    assert head[2:4] == b"\0\0" and residue(head) == 0
+    assert IPv4Header.unpack(head + bytes(69_980), 0, 70_000).total_length == 70_000
+    assert reason_of(IPv4Header.unpack, head + bytes(65_515), 0, 65_535) == "truncated"
+
+
 def test_ipv4_quoted_may_be_cut():
     assert IPv4Header.unpack(IP_BYTES, 0, 20, quoted=True).total_length == 115
 

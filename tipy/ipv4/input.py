@@ -15,9 +15,8 @@ from tipy.errors import PacketError
 from tipy.ipv4.addresses import HOST, MULTICAST, NOBODY
 from tipy.log import channel
 from tipy.wire.icmp import PARAMETER_PROBLEM
-from tipy.wire.ipv4 import HEADER_LENGTH, MF, PROTOCOL_IGMP, STRUCT, IPv4Header
+from tipy.wire.ipv4 import HEADER_LENGTH, MAX_PACKET, MF, PROTOCOL_IGMP, STRUCT, IPv4Header
 
-_MAX_PACKET = 65535
 _log = channel("ipv4")
 
 
@@ -58,8 +57,10 @@ class Input:
                 return
         end = start + total
         if not after <= end <= packet.end:
-            counters["ipv4.drop_truncated"] += 1
-            return
+            if total or not packet.gso_size:
+                counters["ipv4.drop_truncated"] += 1
+                return
+            end = packet.end                           # a super-segment too large for the field (BIG TCP)
         if int.from_bytes(frame[start:after], "big") % 0xFFFF:
             counters["ipv4.drop_checksum"] += 1
             return
@@ -123,7 +124,7 @@ class Input:
     def _replace(packet, header, payload):
         """Make `packet` the reassembled one, with the header it would have had unfragmented."""
         total = len(header) + len(payload)
-        if total > _MAX_PACKET:
+        if total > MAX_PACKET:
             raise PacketError("fragment_beyond_end")
         old = IPv4Header.unpack(header, 0, len(header), quoted=True)
         frame = memoryview(old._replace(total_length=total, mf=False, offset=0).pack() + payload)

@@ -8,7 +8,8 @@ or 0; the others get the next value of one of 1024 counters, chosen by a keyed h
 started at random: IDs towards one destination do not repeat soon, and tell nothing about traffic to others
 (RFC 7739 5.3).
 
-A super-packet (offload.gso_size > 0) is cut by the link, never here.
+A super-packet (offload.gso_size > 0) is cut by the link, never here. One that is too long for the total length
+field has 0 there, as on Linux: only those who cut it ever see it.
 """
 
 import errno
@@ -16,8 +17,7 @@ from hashlib import blake2b
 
 import tipy.ipv4.options as ip_options
 from tipy.errors import os_error
-from tipy.ipv4.path import MAX_PACKET
-from tipy.wire.ipv4 import DF, HEADER_LENGTH, MF, STRUCT, IPv4Header
+from tipy.wire.ipv4 import DF, HEADER_LENGTH, MAX_PACKET, MF, STRUCT, IPv4Header
 
 _ID_COUNTERS = 1024
 
@@ -40,14 +40,15 @@ class Output:
         is for packets that fit.
         """
         length = HEADER_LENGTH + len(options) + sum(map(len, parts))
-        if length > MAX_PACKET:
+        cut = offload is not None and offload.gso_size > 0
+        if length > MAX_PACKET and not cut:
             raise os_error(errno.EMSGSIZE)
         if ttl is None:
             ttl = self._settings.ttl
         if df and not path.may_forbid_fragments:
             df = False
         mtu = path.mtu
-        fits = length <= mtu or (offload is not None and offload.gso_size > 0)
+        fits = length <= mtu or cut
         if not fits and df:
             raise os_error(errno.EMSGSIZE)
         if id is None:
@@ -59,6 +60,8 @@ class Output:
             self._send_slowly(path, header, parts, mtu if not fits else MAX_PACKET, offload)
             return
         flags = DF if df else 0
+        if length > MAX_PACKET:
+            length = 0                         # BIG TCP: as long as the frame is
         checksum = -(0x4500 + tos + length + id + flags + (ttl << 8) + protocol + path.sum) % 0xFFFF
         header = STRUCT.pack(0x45, tos, length, id, flags, ttl, protocol, checksum, path.src, path.dst)
         packet = [header, *parts]

@@ -12,8 +12,8 @@ MTU_EXPIRES, to notice that the path got better.
 """
 
 from tipy.address import BROADCAST_MAC, format_ip, is_multicast, multicast_mac
+from tipy.wire.ipv4 import MAX_PACKET
 
-MAX_PACKET = 65535         # what a 16-bit total length can say
 MIN_PMTU = 552             # Linux's ip_rt_min_pmtu
 LEAST_MTU = 68             # RFC 791: every link carries this; smaller claims are lies
 MTU_EXPIRES = 600.0        # s
@@ -61,8 +61,6 @@ class Path:
     """
 
     header_length = 20         # bytes of an IP header without options
-
-    header_length = 20
 
     __slots__ = ("src", "dst", "interface", "next_hop", "mac", "broadcast", "multicast", "loopback",
                  "loops", "generation", "sum", "_mtus")

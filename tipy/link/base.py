@@ -12,6 +12,9 @@ good, and the payload per wire segment if it is a super-segment (else 0).
 
 from typing import NamedTuple
 
+LARGEST_PAYLOAD = 65535 - 20 - 60          # bytes in a super-segment whose IP total length stays 16 bits wide
+BIG_TCP_PAYLOAD = (1 << 18) - 20 - 60      # bytes in one whose total length is 0, "see the frame" (Linux's BIG TCP)
+
 
 class Offload(NamedTuple):
     """What the link has to finish on a frame. Offsets count from the start of the IP packet.
@@ -33,7 +36,7 @@ class Link:
 
     mtu = 1500                 # largest IP packet, in bytes
     tx_checksum = False        # finishes partial transport checksums
-    tso_max = 0                # largest TCP payload of one super-segment, 0 = cuts none
+    tso_max = 0                # largest TCP payload of one super-segment, 0 = cuts none; it may sink
     mac = None                 # the kernel side's own MAC, where there is one
     host = None
 

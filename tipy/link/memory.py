@@ -5,7 +5,7 @@ with or without offload: with it, super-segments cross whole and unsummed, as be
 on one host; without it, every frame fits the MTU and carries full checksums.
 """
 
-from tipy.link.base import Link
+from tipy.link.base import BIG_TCP_PAYLOAD, Link
 
 
 class MemoryLink(Link):
@@ -40,7 +40,7 @@ class MemoryLink(Link):
 class Wire:
     """A hub of in-memory links: what one port sends, all others receive.
 
-    offload=True lets super-segments of up to 64 KB through in one piece with unfinished checksums.
+    offload=True lets super-segments of up to 256 KB through in one piece with unfinished checksums.
     """
 
     def __init__(self, mtu=1500, offload=False):
@@ -59,7 +59,7 @@ class _Port(Link):
         self.mtu = wire.mtu
         if wire.offload:
             self.tx_checksum = True
-            self.tso_max = 65535 - 20 - 60
+            self.tso_max = BIG_TCP_PAYLOAD
 
     def attach(self, host):
         self.host = host

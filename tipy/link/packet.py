@@ -16,7 +16,8 @@ import struct
 
 from tipy.errors import SetupError
 from tipy.link import ioctl
-from tipy.link.virtio import HEADER_LENGTH, LARGEST_PAYLOAD, VirtioLink
+from tipy.link.base import LARGEST_PAYLOAD
+from tipy.link.virtio import HEADER_LENGTH, VirtioLink
 from tipy.netlink import Netlink
 
 _SOL_PACKET = 263

@@ -20,7 +20,8 @@ import struct
 from tipy.address import format_mac
 from tipy.errors import SetupError
 from tipy.link import ioctl as tun
-from tipy.link.virtio import HEADER_LENGTH, LARGEST_PAYLOAD, VirtioLink
+from tipy.link.base import BIG_TCP_PAYLOAD, LARGEST_PAYLOAD
+from tipy.link.virtio import HEADER_LENGTH, VirtioLink
 from tipy.log import channel
 from tipy.netlink import Netlink
 
@@ -133,7 +134,7 @@ class TapLink(VirtioLink):
         offload = self._offer(fd, header and self._wanted_offload)
         self._skip = HEADER_LENGTH if header else 0
         self.tx_checksum = offload
-        self.tso_max = LARGEST_PAYLOAD if offload else 0
+        self.tso_max = (BIG_TCP_PAYLOAD if _takes_big_tcp() else LARGEST_PAYLOAD) if offload else 0
         self.mac = tun.get_mac(fd, self.name)
 
     def _offer(self, fd, wanted):
@@ -161,6 +162,15 @@ class TapLink(VirtioLink):
         else:
             text = f"{name} does not work ({error.strerror}): look at it with 'ip link show {name}'"
         return SetupError(text, error.errno)
+
+
+def _takes_big_tcp(release=None):
+    """True if this kernel takes IPv4 super-segments above 64 KB (Linux 6.3) from a TAP (6.6)."""
+    numbers = (release or os.uname().release).split(".")
+    try:
+        return (int(numbers[0]), int(numbers[1])) >= (6, 6)
+    except (IndexError, ValueError):
+        return False
 
 
 def attach_tap(name, multi_queue=False):

@@ -19,10 +19,9 @@ the header are here.
 import errno
 import os
 import struct
-import time
 
 from tipy.link import heap
-from tipy.link.base import Link
+from tipy.link.base import LARGEST_PAYLOAD, Link
 from tipy.log import channel
 
 _log = channel("link")
@@ -33,14 +32,15 @@ NEEDS_CSUM, DATA_VALID = 1, 2
 GSO_NONE, GSO_TCPV4, GSO_TCPV6 = 0, 1, 4
 
 LARGEST_READ = 65536 + 14 + HEADER_LENGTH   # bytes: the largest super-segment, its frame header, this header
-LARGEST_PAYLOAD = 65535 - 20 - 60           # bytes: the IP total length of a super-segment stays 16 bits wide
 BATCH = 64                                  # frames taken per turn
-_ALONE, _SMALL = 25e-6, 700                 # seconds since the last read; bytes
+_SMALL = 700                                # bytes: such a frame may be one of a conversation
+_CONVERSATION = 16                          # turns without a second look after one that found nothing
 _MOST_PARTS = 1000                          # IOV_MAX is 1024
 _ETHERNET = 14
 _PLAIN = bytes(HEADER_LENGTH)
 _BUSY = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 _FRAME_REFUSED = (errno.EINVAL, errno.EMSGSIZE)
+_TOO_LARGE = (errno.ENOBUFS, errno.ENOMEM, *_FRAME_REFUSED)
 
 
 def pack_header(parts, offload):
@@ -66,7 +66,7 @@ class VirtioLink(Link):
         self._fd = None
         self._skip = 0
         self._failing = False
-        self._last_read = 0.0
+        self._alone = 0                              # so many times a small frame may be taken to come alone
 
     def attach(self, host):
         """Deliver to `host` from now on."""
@@ -94,7 +94,7 @@ class VirtioLink(Link):
         try:
             os.writev(self._fd, parts)
         except OSError as error:
-            self._not_sent(error)
+            self._not_sent(error, sum(map(len, parts)))
         else:
             self._failing = False
 
@@ -107,9 +107,6 @@ class VirtioLink(Link):
         fd, skip = self._fd, self._skip
         if fd is None:
             return batch
-        last, self._last_read = self._last_read, time.monotonic()
-        # a small frame that comes alone is part of a conversation: do not ask for another, poll will tell
-        alone = self._last_read - last > _ALONE
         try:
             for _ in range(BATCH):
                 data = os.read(fd, LARGEST_READ)
@@ -119,10 +116,13 @@ class VirtioLink(Link):
                 elif len(data) > skip:
                     flags, gso_type, _, gso_size, _, _ = HEADER.unpack_from(data)
                     batch.append((frame[skip:], flags != 0, gso_size if gso_type else 0))
-                if alone and len(data) < _SMALL:
+                if len(batch) == 1 and len(data) < _SMALL and self._alone:
+                    self._alone -= 1                 # part of a conversation: poll will tell of the next
                     break
+            else:
+                self._alone = 0
         except BlockingIOError:
-            pass
+            self._alone = _CONVERSATION if len(batch) == 1 and len(batch[0][0]) < _SMALL else 0
         except OSError as error:
             if not batch:                            # else the next read says it again
                 raise self._explain(error) from None
@@ -130,8 +130,11 @@ class VirtioLink(Link):
 
     # -- when it does not work --------------------------------------------------------------------
 
-    def _not_sent(self, error):
-        if error.errno in _BUSY:
+    def _not_sent(self, error, size):
+        if size > LARGEST_READ and self.tso_max > LARGEST_PAYLOAD and error.errno in _TOO_LARGE:
+            self.tso_max = LARGEST_PAYLOAD               # the kernel found no memory in pieces large enough for it
+            self._count("link.drop_big_tcp")
+        elif error.errno in _BUSY:
             self._count("link.drop_busy")
         elif error.errno in _FRAME_REFUSED:
             self._count("link.drop_refused")

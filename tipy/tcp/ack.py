@@ -5,6 +5,7 @@ retransmission timer; loss recovery; congestion window. Nothing is sent here, `o
 new data sent before retransmissions, sends that first.
 """
 
+from tipy.link.base import LARGEST_PAYLOAD
 from tipy.tcp import alarm, cwnd_validation, rack, recovery, sack
 from tipy.tcp.loss import DUPLICATE_THRESHOLD, Phase, loss_state
 from tipy.tcp.output import send_new
@@ -187,9 +188,9 @@ def _clean(tcb, ack, news, prior_fack):
     loss = tcb.loss
     low = None
     for record in tcb.records:
-        if record.end > ack:
-            if loss is not None and record.count > 1 and ack > record.seq:
-                _partly(tcb, loss, record, ack)
+        whole = record.end <= ack
+        count = record.count if whole else _partial(tcb, record, ack)
+        if not count:
             break
         if record.ever:
             news.retrans_acked = True
@@ -204,10 +205,12 @@ def _clean(tcb, ack, news, prior_fack):
                 news.original_delivered = True
         if loss is not None:
             if record.sacked:
-                news.delivered -= record.count         # counted when it was SACKed
+                news.delivered -= count                # counted when it was SACKed
             else:
                 rack.advance(tcb, loss, record)
-            loss.forget(record)
+            loss.forget(record, count)
+        if not whole:
+            break
     news.acked, latest = _drop(tcb, ack)
     if not news.acked and latest is None:
         return
@@ -229,13 +232,12 @@ def _drop(tcb, ack):
     latest = None
     for record in records:
         if record.end > ack:
-            if ack > record.seq:
-                record.seq = ack
-                if record.count > 1:                   # the first wire segments of a super-segment
-                    left = -(-(record.end - record.fin - ack) // tcb.mss) or 1
-                    if left < record.count:
-                        acked += record.count - left
-                        record.count = left
+            count = _partial(tcb, record, ack)         # the first wire segments of a super-segment
+            if count:
+                tcb.tso_max = LARGEST_PAYLOAD          # it was cut on its way: large ones have no advantage there
+                acked += count
+                record.count -= count
+            record.seq = max(record.seq, ack)
             break
         done += 1
         acked += record.count
@@ -255,14 +257,12 @@ def _drop(tcb, ack):
     return acked, latest
 
 
-def _partly(tcb, loss, record, ack):
-    """Only the first segments of a super-segment are acknowledged: correct the totals of loss recovery."""
+def _partial(tcb, record, ack):
+    """How many of the wire segments of a record are acknowledged, if `ack` lies inside it."""
+    if record.count == 1 or ack <= record.seq:
+        return 0
     left = -(-(record.end - record.fin - ack) // tcb.mss) or 1
-    if left < record.count:
-        gone = record.count - left
-        loss.sacked_out -= gone * record.sacked
-        loss.lost_out -= gone * record.lost
-        loss.retrans_out -= gone * record.resent
+    return max(record.count - left, 0)
 
 
 def _measure(tcb, news):

@@ -16,7 +16,7 @@ from tipy.tcp.timeouts import keepalive_times
 
 _OPENING = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
 _ROOM = 1 << 17                # room worth a wake-up when little is left to send
-_CHUNK = 1 << 20               # at most so much is copied in one write
+_CHUNK = 1 << 19               # at most so much is copied in one write
 
 
 class Connection(Tcb):

@@ -106,14 +106,14 @@ class LossState:
             record.resent = False
             self.retrans_out -= record.count
 
-    def forget(self, record):
-        """This record leaves the list: take it out of all totals."""
+    def forget(self, record, count):
+        """`count` wire segments of this record leave the list: take them out of all totals."""
         if record.sacked:
-            self.sacked_out -= record.count
+            self.sacked_out -= count
         if record.lost:
-            self.lost_out -= record.count
+            self.lost_out -= count
         if record.resent:
-            self.retrans_out -= record.count
+            self.retrans_out -= count
 
     def note_retransmission(self, tcb, record):
         """A record has just been sent again."""

@@ -13,6 +13,7 @@ without that talent gets one MSS at a time from the same code. transmit.py puts 
 
 from bisect import bisect_right
 
+from tipy.link.base import LARGEST_PAYLOAD
 from tipy.tcp import alarm, cwnd_validation, pacing
 from tipy.tcp.loss import Phase
 from tipy.tcp.records import Sent, split
@@ -21,6 +22,7 @@ from tipy.tcp.transmit import timestamp, transmit
 from tipy.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, TcpOptions, pack_options
 
 ECT0 = 0x02
+_BURST = 44                            # segments: 64 KB of ordinary size
 _HANDSHAKE = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
 
 
@@ -55,7 +57,7 @@ def has_unsent(tcb):
 def send_new(tcb, hold=False, nagle=True, limit=None):
     """Send data never sent before, at most `limit` segments; the number of segments sent."""
     mss = segment_size(tcb)
-    tso = tcb.path.interface.tso_max // mss * mss or mss
+    tso = super_segment(tcb, mss)
     end_of_data, window_end = tcb.snd_end, tcb.snd_una + tcb.snd_wnd
     sent, limited = 0, False
     paced = tcb.cc.pacing_rate is not None and limit is None
@@ -75,8 +77,8 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
             if not allowed:
                 break
             length = min(length, allowed)
-        if length > mss:                                   # a burst is at most half a window
-            length = min(length, tso, min(quota, cwnd >> 1 or 1) * mss)
+        if length > mss:                                   # a burst is at most half a window, a long one a quarter
+            length = min(length, tso, min(quota, max(min(cwnd >> 1, _BURST), cwnd >> 2, 1)) * mss)
             if limit is not None:
                 length = min(length, limit * mss)
         window = window_end - seq
@@ -159,6 +161,11 @@ def segment_size(tcb):
     return tcb.mss - 4 - 8 * count
 
 
+def super_segment(tcb, mss):
+    """Largest payload of one super-segment now, a multiple of `mss`; `mss` itself on a link that does not cut."""
+    return min(tcb.path.interface.tso_max, tcb.tso_max) // mss * mss or mss
+
+
 # -- retransmissions ------------------------------------------------------------------------------
 
 def retransmit_lost(tcb):
@@ -208,7 +215,8 @@ def retransmit(tcb, index, segments=1):
         if record.seq != tcb.snd_una:
             return False
         window = mss
-    most = min(max(segments, 1) * mss, max(tcb.path.interface.tso_max // mss * mss, mss))
+    tcb.tso_max = LARGEST_PAYLOAD                      # perhaps what is larger does not get through
+    most = min(max(segments, 1) * mss, super_segment(tcb, mss))
     if most > window:
         most = max(window // mss * mss, min(window, mss))
     length = record.end - record.seq - record.fin
@@ -240,7 +248,7 @@ def _collapse(tcb, index, room):
         if length > room or after.count > 1 or after.sacked:
             break
         if after.lost or after.resent:
-            loss.forget(after)
+            loss.forget(after, after.count)
         tcb.packets_out -= after.count
         record.end, record.fin = after.end, after.fin
         del records[index + 1]

@@ -9,6 +9,7 @@ connection costs this object and little else.
 
 from functools import partial
 
+from tipy.link.base import BIG_TCP_PAYLOAD
 from tipy.log import channel
 from tipy.tcp import congestion
 from tipy.tcp.rto import RttEstimator
@@ -29,7 +30,7 @@ class Tcb:
         "tcp", "now", "local", "remote", "path", "options", "state", "listener", "accepted", "orphan", "__weakref__",
         # send sequence space (RFC 9293 figure 3)
         "snd_una", "snd_nxt", "snd_wnd", "snd_wl1", "snd_wl2", "snd_up", "iss", "max_window", "snd_wscale",
-        "sendq", "sndbuf", "fin_queued", "push_marks", "small_end", "mss", "peer_mss",
+        "sendq", "sndbuf", "fin_queued", "push_marks", "small_end", "mss", "peer_mss", "tso_max",
         # receive sequence space (figure 4)
         "rcv_nxt", "irs", "rcv_up", "rcv", "receiveq", "early", "sack_blocks", "dsack", "eof", "rcv_shut", "urgent",
         # options negotiated
@@ -68,6 +69,7 @@ class Tcb:
         self.fin_queued = self.eof = self.rcv_shut = False
         self.peer_mss = 536
         self.mss = 536
+        self.tso_max = BIG_TCP_PAYLOAD         # of a super-segment, if the link takes so much
         self.rcv_nxt = self.irs = self.rcv_up = 0
         self.rcv = ReceiveWindow(settings, options, self.advertised_mss)
         self.sack_ok = bool(settings.sack)

@@ -10,7 +10,9 @@ import functools
 
 from tipy.address import parse_ip, parse_mac
 from tipy.clock import ManualClock
+from tipy.link.base import BIG_TCP_PAYLOAD
 from tipy.link.memory import MemoryLink
+from tipy.link.segment import complete
 from tipy.settings import Settings
 from tipy.stack import Stack
 from tipy.wire import icmp, tcp
@@ -25,9 +27,26 @@ ISN_RATE = 250000              # RFC 9293 3.4.1: the ISN clock ticks every 4 mic
 TRACE_LINES = 40
 
 
+class CuttingLink(MemoryLink):
+    """The open end of a wire behind a card that cuts super-segments and finishes checksums."""
+
+    tx_checksum = True
+    tso_max = BIG_TCP_PAYLOAD
+
+    def __init__(self, mtu=1500, transmit=None):
+        super().__init__(mtu, transmit)
+        self.longest = 0               # bytes of the longest frame handed to the card so far
+
+    def send(self, parts, offload=None):
+        self.longest = max(self.longest, sum(map(len, parts)))
+        for frame in complete(parts, offload):
+            super().send([frame])
+
+
 class Bed:
     """One running stack and its wire.
 
+    link      what kind: MemoryLink, or CuttingLink
     seed      of the stack
     settings  any of tipy.settings
     iss       the initial sequence number that a connection between LOCAL_PORT and REMOTE_PORT shall have if
@@ -35,10 +54,10 @@ class Bed:
               RFC 6528), so this only chooses when the manual clock starts.
     """
 
-    def __init__(self, *, iss=None, seed=SEED, mtu=1500, **settings):
+    def __init__(self, *, link=MemoryLink, iss=None, seed=SEED, mtu=1500, **settings):
         start = 0.0 if iss is None else (iss - _first_iss(seed) & 0xFFFFFFFF) / ISN_RATE
         self.clock = ManualClock(start)
-        self.link = MemoryLink(mtu, self._sent)
+        self.link = link(mtu, self._sent)
         self.local, self.remote = parse_ip(LOCAL), parse_ip(REMOTE)
         self.trace = []
         self.peers = []

@@ -16,7 +16,9 @@
     |                    options, 0 to 40 bytes                     |
     +---------------------------------------------------------------+
 
-IHL counts 32-bit words and the fragment offset 8-byte units on the wire; both are bytes here.
+IHL counts 32-bit words and the fragment offset 8-byte units on the wire; both are bytes here. A super-segment that is
+still to be cut may be longer than the total length can say: then 0 stands there, for "as long as the frame" (Linux's
+BIG TCP). It never gets onto a wire.
 """
 
 from struct import Struct
@@ -28,6 +30,7 @@ from tipy.errors import PacketError
 
 STRUCT = Struct("!BBHHHBBH4s4s")
 HEADER_LENGTH = 20
+MAX_PACKET = 65535         # what a 16-bit total length can say
 DF = 0x4000
 MF = 0x2000
 PROTOCOL_ICMP = 1
@@ -64,6 +67,8 @@ class IPv4Header(NamedTuple):
             raise PacketError("short")
         version, tos, total, id, flags, ttl, protocol, checksum, src, dst = STRUCT.unpack_from(frame, start)
         header_length = (version & 15) << 2
+        if not total and end - start > MAX_PACKET:
+            total = end - start
         if version >> 4 != 4:
             raise PacketError("version")
         if header_length < HEADER_LENGTH or start + header_length > end:
@@ -79,7 +84,8 @@ class IPv4Header(NamedTuple):
         options = self.options + bytes(-len(self.options) % 4)
         flags = (DF if self.df else 0) | (MF if self.mf else 0) | self.offset >> 3
         version = 4 << 4 | HEADER_LENGTH + len(options) >> 2
-        head = STRUCT.pack(version, self.tos, self.total_length, self.id, flags, self.ttl, self.protocol, 0,
+        total = self.total_length if self.total_length <= MAX_PACKET else 0
+        head = STRUCT.pack(version, self.tos, total, self.id, flags, self.ttl, self.protocol, 0,
                            self.src, self.dst) + options
         return head[:10] + internet_checksum(head).to_bytes(2, "big") + head[12:]
 

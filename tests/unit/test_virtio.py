@@ -1,0 +1,97 @@
+"""Links with a virtio_net_hdr: what does not depend on the kind of device."""
+
+import socket
+from collections import Counter
+
+import pytest
+
+from link_helpers import Host
+from tipy.errors import SetupError
+from tipy.link.base import BIG_TCP_PAYLOAD, LARGEST_PAYLOAD, Offload
+from tipy.link.tap import _takes_big_tcp
+from tipy.link.virtio import HEADER_LENGTH, VirtioLink
+
+pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no AF_UNIX")
+_ETHERNET = bytes(12) + b"\x08\0"
+
+
+class Counting(Host):
+    """A host that counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.counters = Counter()
+
+
+class Pair(VirtioLink):
+    """The link on one end of a datagram socket pair, whose other end takes messages up to what fits its buffer."""
+
+    def __init__(self, buffer):
+        super().__init__()
+        self.near, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+        self.near.setblocking(False)
+        self._fd, self._skip = self.near.detach(), HEADER_LENGTH
+        self.tx_checksum, self.tso_max = True, BIG_TCP_PAYLOAD
+
+    def _explain(self, error):
+        return SetupError(error.strerror, error.errno)
+
+
+@pytest.fixture
+def attached():
+    made = []
+
+    def attach(buffer=60_000):
+        link, host = Pair(buffer), Counting()
+        link.attach(host)
+        made.append(link)
+        return link, host
+
+    yield attach
+    for link in made:
+        link.close()
+        link.far.close()
+
+
+def test_refused_big_super_segment_makes_those_that_follow_smaller(attached):
+    link, host = attached()
+    with host.gate:
+        link.send([_ETHERNET, bytes(250_000)], Offload(1448, 20, 16, 52))
+    assert link.tso_max == LARGEST_PAYLOAD
+    assert host.counters == {"link.drop_big_tcp": 1}
+    with host.gate:
+        link.send([_ETHERNET, bytes(64_000)], Offload(1448, 20, 16, 52))
+    assert len(link.far.recv(100_000)) == HEADER_LENGTH + 14 + 64_000
+
+
+def test_refused_ordinary_frame_changes_nothing(attached):
+    link, host = attached(buffer=4_000)
+    with host.gate:
+        link.send([_ETHERNET, bytes(60_000)], Offload(1448, 20, 16, 52))
+    assert link.tso_max == BIG_TCP_PAYLOAD
+    assert host.counters == {"link.drop_refused": 1}
+
+
+@pytest.mark.parametrize("release, takes", [("6.6.0", True), ("6.18.44-custom", True), ("7.0", True), ("6.5.13", False),
+                                            ("5.15.0-100-generic", False), ("6", False), ("strange", False)])
+def test_kernel_that_takes_big_super_segments(release, takes):
+    assert _takes_big_tcp(release) is takes
+
+
+def test_small_frames_of_a_conversation_are_read_one_by_one_but_a_queue_is_noticed(attached):
+    link, _ = attached()
+    frame = bytes(HEADER_LENGTH) + _ETHERNET + bytes(50)
+    link.far.send(frame)
+    assert len(link.receive_batch()) == 1                  # looked once more: nothing
+    for _ in range(4):
+        link.far.send(frame)
+    turns = [len(link.receive_batch()) for _ in range(4)]
+    assert turns == [1, 1, 1, 1]                           # taken for a conversation
+    seen = 0
+    for _ in range(64):
+        link.far.send(frame), link.far.send(frame)
+        seen = max(seen, len(link.receive_batch()))
+    assert seen > 1                                        # but not for ever
+    while link.receive_batch():
+        pass
