@@ -8,11 +8,15 @@ application thread that would otherwise sleep (`block`) *leads*: it polls the li
 what it waits for has happened. One thread leads at a time. Meanwhile the driver's thread stands back (if both polled,
 both would wake for each frame), and it comes back by itself within about a millisecond after the leader has left: a
 program that receives in a loop leads again and again, and must not pay for a wake-up each time.
+
+Waking a CPU that sleeps costs as much again. So a leader whose last wait was short asks the link again and again for a
+moment before it goes to sleep.
 """
 
 import os
 import select
 import threading
+from time import monotonic
 
 from tipy.log import channel
 
@@ -21,14 +25,19 @@ _log = channel("stack")
 _LONGEST_SLEEP = 60.0          # seconds; nothing depends on it
 _STAND_BACK = 0.001            # how often the thread looks whether somebody still leads
 _SETTLED = 0.01                # a leader polling for so long will wake the thread when it leaves
+_SPIN = 80e-6                  # how long a leader asks before it sleeps, and a sleep no longer than that is short
 _PATIENCE = 5.0                # seconds that stop() gives the thread, and the leader, to come to an end
 _NEVER = float("inf")
+_yield = getattr(os, "sched_yield", int)
 
 
 class _Bell:
-    """Wakes a thread out of poll(). Ringing takes no lock: finalizers and other threads do it."""
+    """Wakes a thread out of poll(). Ringing takes no lock: finalizers and other threads do it.
 
-    def __init__(self):
+    eager: ask for a moment before sleeping, if the last wait was short.
+    """
+
+    def __init__(self, eager=False):
         if hasattr(os, "eventfd"):
             self._read_end = self._write_end = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         else:
@@ -36,6 +45,8 @@ class _Bell:
             os.set_blocking(self._read_end, False)
             os.set_blocking(self._write_end, False)
         self._rung = False
+        self._spin = _SPIN if eager else 0.0           # seconds to ask for this time
+        self._eager = eager
         self.poll = select.poll()
         self.poll.register(self._read_end, select.POLLIN)
 
@@ -50,14 +61,26 @@ class _Bell:
 
     def wait(self, milliseconds):
         """Sleep until rung, the link is readable, or time is up."""
-        if not self._rung:
+        if not self._rung and not (self._spin and self._ask()):
+            before = monotonic()
             self.poll.poll(milliseconds)
+            if self._eager:
+                self._spin = _SPIN if monotonic() - before < _SPIN else 0.0
         if self._rung:
             self._rung = False
             try:
                 os.read(self._read_end, 512)
             except OSError:
                 pass
+
+    def _ask(self):
+        """Look for a moment without sleeping; True if there was something."""
+        poll, until = self.poll.poll, monotonic() + self._spin
+        while monotonic() < until:
+            if poll(0):
+                return True
+            _yield()                                   # perhaps who shall answer wants this very CPU
+        return False
 
     def close(self):
         """Release the descriptors."""
@@ -69,7 +92,7 @@ class _Bell:
 class _PlainBell:
     """The bell of a system without poll(), Windows: links there have no descriptor to be watched."""
 
-    def __init__(self):
+    def __init__(self, eager=False):
         self._rung = False
         self._silence = threading.Lock()
         self._silence.acquire()
@@ -100,7 +123,7 @@ class Driver:
         self._running = False
         bell = _Bell if hasattr(select, "poll") else _PlainBell
         self._bell = bell()                            # of the driver's own thread
-        self._leader_bell = bell()
+        self._leader_bell = bell(eager=True)
         self._lead = threading.Lock()
         self._leader = None                            # the waiter of the thread that leads
         self._led_since = self._left_at = -_NEVER
