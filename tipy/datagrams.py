@@ -120,6 +120,11 @@ class DatagramEndpoint:
         return bool(self._queue) or self.error != 0 or self.read_shut
 
     @property
+    def waiting(self):
+        """A datagram waits."""
+        return bool(self._queue)
+
+    @property
     def writable(self):
         """A send would not block: always, nothing is queued on the way down."""
         return True

@@ -83,6 +83,7 @@ class Stack:
         self.status = STOPPED
         self.errors = []                       # the exceptions contained last, for whoever looks for a bug
         self.link = link if link is not None else self._make_link()
+        self.on_end = None                     # fn(stack), inside the gate, when nothing works any more
         self._up = False                       # started, and not stopped since
         self._driver = None
         self._module = self._resolver = None
@@ -218,7 +219,13 @@ class Stack:
                 self.ipv4.remove_address(self.interface, self.address)
         finally:
             self.timers.clear()
-            self.gate.shut(reason)
+            self._shut(reason)
+
+    def _shut(self, reason):
+        """Wake whoever waits: in a call, or on a descriptor."""
+        self.gate.shut(reason)
+        if self.on_end is not None:
+            self.on_end(self)
 
     def _abandon(self):
         """In the child of a fork: let go of everything without a word to the network."""
@@ -311,7 +318,7 @@ class Stack:
             if not self._up:                           # it was stopped meanwhile
                 return
             self.status = str(error)
-            self.gate.shut(self.status)
+            self._shut(self.status)
         if __debug__ and _log.on:
             _log("%s: %s", self.name, error)
 

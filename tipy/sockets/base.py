@@ -25,6 +25,7 @@ PEER_DONE = 4              # the peer will send nothing more
 HANGUP = 8                 # nor shall we: POLLHUP
 BROKEN = 16                # reset or refused: POLLERR
 URGENT = 32                # an urgent byte waits: POLLPRI
+FAULT = 64                 # an error waits, and the socket lives on: POLLERR alone
 
 
 class Channel:

@@ -9,7 +9,7 @@ import errno
 
 from tipy.errors import os_error
 from tipy.sockets import ancillary
-from tipy.sockets.base import HANGUP, NOW, PEER_DONE, READABLE, WRITABLE, Channel, destination
+from tipy.sockets.base import FAULT, HANGUP, NOW, PEER_DONE, READABLE, WRITABLE, Channel, destination
 from tipy.sockets.constants import (MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SHUT_RD,
                                     SHUT_RDWR, SHUT_WR, SOCK_RAW)
 
@@ -82,8 +82,10 @@ class Datagram(Channel):
                 if not self.endpoint.broadcast and self.stack.ipv4.is_broadcast(remote[0]):
                     raise os_error(errno.EACCES)       # before anything that may be wrong besides
             override = ancillary.parse(told, self.stack.ipv4) if told else None
-            self.endpoint.send(data, remote, override)
-            self.settle()
+            try:
+                self.endpoint.send(data, remote, override)
+            finally:
+                self.settle()              # a pending error, if there was one, has been told
         return len(data)
 
     def take(self, flags, deadline):
@@ -97,9 +99,10 @@ class Datagram(Channel):
                 if flags & MSG_DONTWAIT and deadline is None:
                     deadline = NOW
                 self.wait(lambda: endpoint.readable, deadline, self.rcvtimeo)
-            datagram = endpoint.receive(flags & MSG_PEEK != 0)
-            self.settle()
-            return datagram
+            try:
+                return endpoint.receive(flags & MSG_PEEK != 0)
+            finally:
+                self.settle()
 
     def receive(self, size, flags, deadline):
         """Up to `size` bytes of the next datagram; the rest of it is lost."""
@@ -173,15 +176,20 @@ class Datagram(Channel):
 
     def take_error(self):
         """SO_ERROR: the pending errno, once."""
-        return self.endpoint.take_error()
+        try:
+            return self.endpoint.take_error()
+        finally:
+            self.settle()
 
     def poll(self):
         """See Channel.poll."""
         bits = WRITABLE
-        if self.endpoint.readable or self.endpoint.errors:
+        if self.endpoint.waiting:
             bits |= READABLE
+        if self.endpoint.error or self.endpoint.errors:
+            bits |= FAULT
         if self.shut & 1:
-            bits |= PEER_DONE
+            bits |= PEER_DONE | READABLE
         if self.shut == 3:
             bits |= HANGUP
         return bits

@@ -9,6 +9,9 @@ socketpair, made at the first call only, and the stack plays the kernel's part o
     the peer has finished far end shut for writing: POLLIN, POLLRDHUP
     both have finished    far end shut both ways: POLLHUP
     reset, refused        far end closed with a byte unread: POLLERR, POLLHUP
+    the stack has ended   the same
+    an error waits (UDP)  the pair gives way to one of datagrams whose far end has turned to somebody else with
+                          a datagram unread: POLLERR alone; a new pair follows when the error has been told
 
 All of it happens inside the gate and at changes of state only. Who never asks for `fileno()` pays nothing.
 
@@ -26,10 +29,11 @@ import os
 import select
 import threading
 import weakref
+from functools import partial
 
 import _socket
 
-from tipy.sockets.base import BROKEN, HANGUP, PEER_DONE, READABLE, URGENT, WRITABLE
+from tipy.sockets.base import BROKEN, FAULT, HANGUP, PEER_DONE, READABLE, URGENT, WRITABLE
 
 FILL = os.urandom(512)         # with SO_SNDBUF 0 (4608) one write of 512 makes the near end not writable;
 #                                random, to be told from what the program writes
@@ -100,15 +104,18 @@ class Watch:
 class Readiness:
     """The pair of one channel. All methods are called inside the gate.
 
-    `fds`: the near-end descriptors that socket objects own. `broken`: the far end has been closed.
+    `fds`: the near-end descriptors that socket objects own. `broken`: the far end has been closed. `fault`: 1 if
+    the pair shows a waiting error, 2 if also that there is something to read.
     """
 
     __slots__ = ("channel", "fds", "far", "inode", "watch", "broken", "bridged", "filled", "tokens", "unread",
-                 "told", "urgent", "outbox", "_afterwards", "_collecting", "_fresh", "__weakref__")
+                 "told", "urgent", "outbox", "fault", "_before", "_afterwards", "_collecting", "_fresh", "__weakref__")
 
     def __init__(self, channel):
         self.channel = channel
         self.fds = []
+        self._before = None                # the far end that a fault has replaced
+        channel.stack.on_end = _show_end
         self._fresh = self._start()
 
     def _start(self):
@@ -125,13 +132,17 @@ class Readiness:
         self.outbox = b""                  # bytes from the descriptor that the connection had no room for
         self._afterwards = None            # what waits until they are sent: [callable]
         self._collecting = False
-        self.inode = os.fstat(near.fileno()).st_ino
-        with _table_lock:
-            _channels[self.inode] = self.channel
+        self.fault = 0
+        self._enter(near)
         self.watch = Watch.of(self.channel.stack)
         if self.watch is not None:
             self.watch.add(self)
         return near
+
+    def _enter(self, near):
+        self.inode = os.fstat(near.fileno()).st_ino
+        with _table_lock:
+            _channels[self.inode] = self.channel
 
     def first_fd(self):
         """The near end's descriptor, once, just after it was made."""
@@ -141,16 +152,22 @@ class Readiness:
         return fd
 
     def renew(self):
-        """A broken pair cannot be mended: put a new one behind the same descriptor numbers.
+        """A broken pair cannot be mended: put a new one in its place."""
+        self._replace(self._start)
+
+    def _replace(self, make):
+        """Put a new pair, whose near end make() returns, behind the same descriptor numbers.
 
         The program's epolls would not notice (they hold the file, not the number), so the descriptor is
         registered anew in those that had it."""
         stale = self.inode
         registered = list(_epoll_registrations(stale))
-        near = self._start()
+        near = make()
         for fd in self.fds:
             if _inode(fd) == stale:
+                blocking = os.get_blocking(fd)
                 os.dup2(near.fileno(), fd, inheritable=False)
+                os.set_blocking(fd, blocking)
         near.close()
         self._forget(stale)
         for epoll_fd, fd, events in registered:
@@ -161,11 +178,53 @@ class Readiness:
                 pass
             epoll.close()
 
+    def _show_fault(self, fault):
+        """An error waits, or has been told (0). True if that could be shown."""
+        before, make = self.far, self._start
+        if fault:
+            make = partial(self._start_fault, fault)
+        if not self.fault:
+            self.collect()
+            self._put_token()              # wakes who is blocked in poll or select with the old pair
+        try:
+            self._replace(make)
+        except OSError:                    # no descriptors left, or no abstract names
+            if self.far is not before:
+                self.far.close()
+            self.far = before
+            return False
+        if fault and not self.fault:
+            self._before = before
+        else:
+            before.close()
+            if not fault:
+                self._before.close()
+                self._before = None
+        self.fault = fault
+        return True
+
+    def _start_fault(self, fault):
+        near, self.far = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_DGRAM, 0)
+        self.far.setblocking(False)
+        if fault > 1:
+            self.far.send(b"\0")
+        near.send(b"\0")                   # what is lost here is the error
+        nobody = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+        try:
+            nobody.bind("")                # the kernel chooses an abstract name
+            self.far.connect(nobody.getsockname())
+        finally:
+            nobody.close()
+        self._enter(near)
+        return near
+
     # -- showing the state ------------------------------------------------------------------------
 
     def update(self):
         """Make the descriptor show what the channel's poll() says."""
         if self.far is None:
+            if self.broken and not self.channel.poll() & BROKEN:
+                self._unbreak()
             return
         if self.outbox and not self._collecting:
             self.collect()
@@ -174,7 +233,13 @@ class Readiness:
         if self.bridged:
             self._pump()
             return
-        state = self.channel.poll()
+        state = self.channel.poll() if self.channel.gate.down is None else BROKEN
+        if state & FAULT or self.fault:
+            fault = 0 if not state & FAULT else 2 if state & READABLE else 1
+            if fault != self.fault and not self._show_fault(fault):
+                state |= READABLE          # the next best
+            elif fault:
+                return
         if state & BROKEN:
             self._break()
             return
@@ -212,6 +277,8 @@ class Readiness:
                 if near is not None:
                     try:
                         near.recv(1, _socket.MSG_OOB)
+                        if not self.tokens:
+                            near.recv(1, _NOWAIT)      # past the place where it was, or that counts as readable
                     finally:
                         near.detach()
         except OSError:
@@ -268,6 +335,14 @@ class Readiness:
         self.broken = True
         self._end()
 
+    def _unbreak(self):
+        """The error has been told: what is left is POLLHUP."""
+        near = self._near()
+        if near is not None:
+            near.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+            near.detach()
+        self.broken = False
+
     def _near(self):
         """A socket object on a near-end descriptor, to be detached after use; None if there is none.
 
@@ -281,7 +356,7 @@ class Readiness:
 
     def hung_up(self):
         """True once no process holds the near end any more."""
-        if self.far is None or self.told & HANGUP:
+        if self.far is None or self.told & HANGUP or self.fault:
             return self.channel.attached == 0
         poll = _poll()
         poll.register(self.far, 0)
@@ -294,6 +369,8 @@ class Readiness:
             if not self.told:
                 self._shut(_socket.SHUT_RDWR)
             self._end()
+        if self._before is not None:
+            self._before.close()
 
     def _end(self):
         self.far.close()
@@ -436,6 +513,16 @@ def _epoll_registrations(inode):
             continue
 
 
+def _show_end(stack):
+    """The stack has ended, perhaps because its link is gone: whoever waits on a descriptor learns it. Inside the
+    gate."""
+    with _table_lock:
+        channels = [channel for channel in _channels.values() if channel.stack is stack]
+    for channel in channels:
+        if channel.readiness is not None:
+            channel.readiness.update()
+
+
 def _after_fork_in_child():
     """The parent's connections are the parent's: give up our copies of the far ends, or their hang-ups
     and the parent's would never be seen."""
@@ -446,6 +533,8 @@ def _after_fork_in_child():
         if readiness is not None and readiness.far is not None:
             readiness.far.close()
             readiness.far = None
+            if readiness._before is not None:
+                readiness._before.close()
     _channels.clear()
     _watches.clear()
 

@@ -10,7 +10,7 @@ import errno
 from tipy.address import ANY
 from tipy.errors import os_error
 from tipy.sockets import ancillary
-from tipy.sockets.base import (BROKEN, HANGUP, NOW, PEER_DONE, READABLE, URGENT, WRITABLE, Channel,
+from tipy.sockets.base import (BROKEN, FAULT, HANGUP, NOW, PEER_DONE, READABLE, URGENT, WRITABLE, Channel,
                                destination)
 from tipy.sockets.constants import (MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC,
                                     MSG_WAITALL, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SOL_SOCKET)
@@ -196,11 +196,13 @@ class Stream(Channel):
             if flags & MSG_OOB:
                 return self._send_urgent(tcb, view, deadline)
             more = bool(flags & MSG_MORE)
-            sent, size = tcb.write(view, more), len(view)
-            if sent < size:
-                sent = self._send_rest(tcb, view, sent, more, deadline, everything)
-            self.settle()
-            return sent
+            try:
+                sent, size = tcb.write(view, more), len(view)
+                if sent < size:
+                    sent = self._send_rest(tcb, view, sent, more, deadline, everything)
+                return sent
+            finally:
+                self.settle()
 
     def _sender(self, deadline):
         tcb = self.endpoint
@@ -247,9 +249,10 @@ class Stream(Channel):
             tcb = self._await_data(flags, deadline)
             if tcb.error and _ended(tcb):
                 return b""
-            data = tcb.read(size, flags & MSG_PEEK != 0)
-            self.settle()
-            return data
+            try:
+                return tcb.read(size, flags & MSG_PEEK != 0)
+            finally:
+                self.settle()              # also when an error has been told
 
     def receive_into(self, view, flags, deadline):
         """Fill `view` as far as there is data; returns the number of bytes, 0 at the end."""
@@ -262,9 +265,10 @@ class Stream(Channel):
             tcb = self._await_data(flags, deadline)
             if tcb.error and _ended(tcb):
                 return 0
-            count = tcb.read_into(view, flags & MSG_PEEK != 0)
-            self.settle()
-            return count
+            try:
+                return tcb.read_into(view, flags & MSG_PEEK != 0)
+            finally:
+                self.settle()
 
     def receive_message(self, size, flags, deadline):
         """As recvmsg sees it: (data, [(level, type, value)], flags, None)."""
@@ -404,7 +408,12 @@ class Stream(Channel):
     def take_error(self):
         """SO_ERROR: the pending errno, once."""
         tcb = self.endpoint
-        return 0 if tcb is None or self.listening else tcb.take_error()
+        if tcb is None or self.listening:
+            return 0
+        try:
+            return tcb.take_error()
+        finally:
+            self.settle()
 
     def poll(self):
         """See Channel.poll."""
@@ -417,9 +426,9 @@ class Stream(Channel):
         if state is State.CLOSED:
             done = READABLE | WRITABLE | PEER_DONE | HANGUP
             return done | BROKEN if endpoint.error else done
-        bits = 0
+        bits = FAULT if endpoint.error else 0
         if self.pushback or endpoint.readable:
-            bits = READABLE
+            bits |= READABLE
         if endpoint.urgent is not None and self._urgent_waits(endpoint):
             bits |= URGENT
         if endpoint.connected and endpoint.writable:
