@@ -10,7 +10,7 @@ import time
 import tests.bench as package
 from tests.bench import faults, layers, loss
 from tests.bench.logs import logs
-from tipy.bench import bulk, latency, rates, scale
+from tipy.bench import bulk, crew, latency, rates, scale
 from tipy.bench.contest import Contest, number, run_rows
 
 ROWS = {
@@ -24,6 +24,7 @@ ROWS = {
     "connect": rates.connect,
     "ping": rates.ping,
     "connections": scale.connections,
+    "workers": crew.workers,
     "logs": logs,
 }
 _ALL_ROWS = {True: "one minute", False: "five minutes"}

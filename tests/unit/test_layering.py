@@ -30,7 +30,7 @@ FLOORS = (
     ("driver socket testing"),
     ("patch"),
     ("lab"),
-    ("demo run"),
+    ("demo run workers"),
     ("bench"),
     ("__main__"),
 )
@@ -41,18 +41,18 @@ UPWARD = {("tipy.stack", "tipy.driver"), ("tipy.stack", "tipy.socket")}
 
 # Who may import what of the operating system, of randomness and of time.
 EDGE = {
-    "time": "clock link.virtio link.wrapper lab.worker lab.network demo bench",
+    "time": "clock link.virtio link.wrapper lab.worker lab.network demo bench workers",
     "threading": "clock gate signals link.pcap sockets.readiness tls driver patch demo.players "
                  "run.tracebacks run.farewell testing bench.programs bench.memory",
-    "os": "errors settings netlink link lab sockets.readiness stack driver demo run bench",
+    "os": "errors settings netlink link lab sockets.readiness stack driver demo run bench workers",
     "select": "lab.worker sockets.readiness driver bench.probe",
     "random": "link.faults stack bench.programs",
     "secrets": "stack",
     "ctypes": "link.heap link.ioctl lab.namespaces bench.network bench.probe",
-    "signal": "signals lab run.program",
+    "signal": "signals lab run.program workers",
     "socket": "demo.players bench",
     "_socket": "netlink link.packet lab.worker sockets.constants sockets.handle sockets.names "
-               "sockets.readiness socket",
+               "sockets.readiness socket workers",
     "subprocess": "",
     "multiprocessing": "",
     "fcntl": "",

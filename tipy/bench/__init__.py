@@ -11,7 +11,7 @@ the same system calls and copies in pure Python, and no protocol.
     programs    the servers, written once for any socket module; clients, pings: the clients
     probe       the ceiling
     contest     turns, medians, lines of the table
-    bulk latency rates scale      the rows, for the full bench, too (tests/bench)
+    bulk latency rates scale crew      the rows, for the full bench, too (tests/bench)
     quick       those of the quick form
     table       how they are shown
 """

@@ -152,10 +152,16 @@ def open_tap(subnet, offload):
     """In the client namespace: a TapLink on a new TAP, which is up and has its kernel side's address."""
     name = f"tap{subnet}"
     fd = attach_tap(name)
+    bring_up_tap(subnet)
+    return TapLink(name, MTU, offload, fd=fd)
+
+
+def bring_up_tap(subnet):
+    """In the client namespace: tapN, which somebody is attached to or which stays, gets its kernel side's address."""
+    name = f"tap{subnet}"
     with Netlink() as netlink:
         netlink.set(name, up=True)
         netlink.add_address(name, f"{address(subnet, 1)}/24")
-    return TapLink(name, MTU, offload, fd=fd)
 
 
 def open_packet(subnet, offload):

@@ -73,6 +73,17 @@ def client(program, *args):
     return program(socket, *args)
 
 
+def cpu_seconds(pid):
+    """What a process has used so far, all its threads."""
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()
+
+
 class Server:
     """A program running at a place, ready to be talked to. address: where; pid: its process."""
 
@@ -108,10 +119,7 @@ class Server:
 
     def usage(self):
         """What its process has used so far: (CPU seconds, page faults)."""
-        with open(f"/proc/{self.pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-        ticks = int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK"), int(fields[7])
+        return cpu_seconds(self.pid), int(_stat(self.pid)[7])
 
     def close(self):
         """End the program and wait until its process, and so its ports and TAP, are gone."""
