@@ -173,3 +173,13 @@ def test_max_time_wait_bounds_memory(make):
         each.send("F.", 1, ack=2)
         answers.append(each.take()[-1].flags)
     assert answers.count(".") == 3 or answers.count("R") == 2
+
+
+def test_orphan_keeps_nothing_of_a_sender_and_still_answers(make):
+    """A busy server has thousands of these."""
+    peer = make()
+    peer.time_wait(close=True)
+    tcb, = peer.bed.stack.tcp.time_waits
+    assert (tcb.cc, tcb.rtt, tcb.sendq, tcb.retransmission) == (None,) * 4
+    peer.send("F.", seq=1)
+    peer.expect(".", 2, 2)

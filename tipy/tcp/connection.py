@@ -12,6 +12,7 @@ from tipy.tcp import congestion, cwnd_validation, info, text, urgent
 from tipy.tcp.output import output
 from tipy.tcp.states import CAN_SEND, State
 from tipy.tcp.tcb import Tcb
+from tipy.tcp.time_wait import travel_light
 from tipy.tcp.timeouts import keepalive_times
 
 _OPENING = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
@@ -235,6 +236,8 @@ class Connection(Tcb):
             self._queue_fin()
         elif self.state is State.FIN_WAIT_2:
             self.tcp.start_fin_wait_2(self)
+        elif self.state is State.TIME_WAIT:
+            travel_light(self)
 
     def abort(self):
         """Send a RST and forget the connection. TIME-WAIT ends by itself: there is nobody left to tell."""

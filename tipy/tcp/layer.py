@@ -15,7 +15,7 @@ from tipy.checksum import residue
 from tipy.errors import os_error
 from tipy.log import channel
 from tipy.packet import Packet
-from tipy.tcp import recovery, timeouts
+from tipy.tcp import recovery, time_wait, timeouts
 from tipy.tcp.connection import Connection
 from tipy.tcp.input import negotiate, segment_arrives
 from tipy.tcp.isn import SequenceNumbers
@@ -322,6 +322,8 @@ class Tcp:
         tcb.disarm()
         tcb.arm_life(self.settings.time_wait)
         self.time_waits[tcb] = None
+        if tcb.orphan:
+            time_wait.travel_light(tcb)
         if len(self.time_waits) > self.settings.max_time_wait:
             self.counters["tcp.time_wait_evicted"] += 1
             self.forget(next(iter(self.time_waits)))

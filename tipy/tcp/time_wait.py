@@ -14,6 +14,16 @@ from tipy.tcp.seq import unwrap
 from tipy.wire.tcp import ACK, RST, SYN
 
 
+def travel_light(tcb):
+    """Nobody will ask this connection anything any more, and it sends nothing but ACKs: let go of what only a sender
+    needs. A busy server has thousands of them."""
+    tcb.disarm()
+    if tcb.delayed_ack is not None:
+        tcb.delayed_ack.cancel()
+    tcb.cc = tcb.rtt = tcb.loss = tcb.early = tcb.sendq = tcb.push_marks = None
+    tcb.retransmission = tcb.delayed_ack = tcb.pacer = None
+
+
 def segment_arrives(tcb, seg):
     """A segment for a connection in TIME-WAIT."""
     flags, stamp, settings = seg.flags, seg.options.timestamp, tcb.tcp.settings
