@@ -22,6 +22,7 @@ from tipy.tcp.transmit import timestamp, transmit
 from tipy.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, TcpOptions, pack_options
 
 ECT0 = 0x02
+_SOON = 0.002                          # seconds
 _BURST = 44                            # segments: 64 KB of ordinary size
 _HANDSHAKE = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
 
@@ -86,9 +87,10 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
             length = window // mss * mss                   # never a partial segment at the window's edge
             if length <= 0:
                 break
-        if length < tso and tso > mss and tcb.packets_out * mss > 2 * tso and not fin and limit is None:
+        if (length < tso and tso > mss and tcb.packets_out * mss >= tso and tcb.rtt.srtt < _SOON
+                and not fin and limit is None):
             limited = quota * mss < tso
-            break                                          # plenty is in flight: let the next ACK find a full one
+            break                                          # the next ACK is near, and will find a full one
         partial = length % mss
         if partial and not (length == unsent and _may_send_partial(tcb, hold, nagle)):
             length -= partial
