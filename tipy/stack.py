@@ -7,6 +7,7 @@ Several stacks live side by side in one process; the one started last and still 
 `tipy.socket`.
 """
 
+import difflib
 import errno
 import os
 import random
@@ -27,7 +28,7 @@ from tipy.log import channel, choose
 from tipy.ports import PortTable
 from tipy.raw import Raw
 from tipy.settings import Settings
-from tipy.tcp import Tcp
+from tipy.tcp import Tcp, congestion
 from tipy.timers import Timers
 from tipy.udp import Udp
 
@@ -68,6 +69,7 @@ class Stack:
             settings = Settings.load(**given)
         elif given:
             settings = settings.replace(**given)
+        _check_congestion_control(settings.congestion_control)
         self.settings = settings
         if settings.log_channels is not None:
             choose(settings.log_channels)
@@ -336,6 +338,15 @@ class Stack:
         raised_by_start = self.arp.detection.state == "conflict" and not self.clock.manual
         if isinstance(error, AddressConflict) and not raised_by_start and __debug__ and _log.on:
             _log("%s", error)
+
+
+def _check_congestion_control(chosen):
+    """ValueError in one sentence if there is none of this name (a program may register more)."""
+    names = congestion.names()
+    if isinstance(chosen, str) and chosen not in names:
+        near = difflib.get_close_matches(chosen, names, 1)
+        raise ValueError(f"congestion_control={chosen!r}: there is none of this name: "
+                         + (f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(names)}"))
 
 
 # -- fork -----------------------------------------------------------------------------------------

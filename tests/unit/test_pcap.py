@@ -142,6 +142,54 @@ def test_close_is_idempotent_and_leaves_a_foreign_file_open(tmp_path):
     assert writer.counters == {}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("foreign", [False, True], ids=["path", "file"])
+def test_the_child_of_a_fork_writes_nothing_again(tmp_path, foreign):
+    path = tmp_path / "fork.pcapng"
+    file = open(path, "wb") if foreign else path
+    writer = PcapngWriter(file)
+    writer.write(b"before", 1.0)
+    pid = os.fork()
+    if not pid:
+        try:
+            writer.write(b"the child's", 2.0)
+            writer.close()
+            if foreign:
+                file.close()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    writer.write(b"after", 3.0)
+    writer.close()
+    if foreign:
+        file.close()
+    assert [bytes(frame) for _, _, frame, _ in packets(path.read_bytes())] == [b"before", b"after"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_while_others_write_tears_no_block():
+    file, stop = io.BytesIO(), threading.Event()
+    writer = PcapngWriter(file)
+
+    def keep_writing():
+        while not stop.is_set():
+            writer.write(b"frame", 1.0)
+
+    thread = threading.Thread(target=keep_writing, daemon=True)
+    thread.start()
+    for _ in range(20):
+        pid = os.fork()
+        if not pid:
+            writer.write(b"child", 1.0)
+            os._exit(0 if not writer.active else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+    stop.set()
+    thread.join(20)
+    assert not thread.is_alive() and {frame[:5] for _, _, frame, _ in packets(file.getvalue())} == {b"frame"}
+
+
 def test_threads_share_one_file():
     file = io.BytesIO()
     writer = PcapngWriter(file)

@@ -157,6 +157,13 @@ def test_socket_call_from_a_hook_is_an_error_and_harms_nothing():
     a.stop(), b.stop()
 
 
+@pytest.mark.parametrize("name, advice", [("cubik", "did you mean 'cubic'?"), ("bbr", "choose from cubic, reno, none")])
+def test_unknown_congestion_control_is_an_error_at_once(name, advice):
+    with pytest.raises(ValueError) as caught:
+        Stack(link=MemoryLink(), settings=Settings(congestion_control=name))
+    assert str(caught.value).startswith(f"congestion_control={name!r}: ") and advice in str(caught.value)
+
+
 def test_socket_call_from_a_congestion_control_is_an_error():
     caught = []
 

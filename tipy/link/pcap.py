@@ -10,9 +10,12 @@ Frames are written as they would be on the wire: what offload left open is cut a
 
 A capture never harms what it watches. A full disk ends the capture, not the stack: the error is counted and
 logged once. Frames of several stacks and threads may go to one file; whoever comes while another writes
-leaves its block to the other and does not wait.
+leaves its block to the other and does not wait. The child of a fork has no part in the parent's captures: what was
+not in the file yet is put there before, or both would write it.
 """
 
+import os
+import weakref
 from collections import Counter, deque
 from struct import Struct
 from threading import Lock
@@ -36,6 +39,9 @@ _COMMENT, _USER_APPLICATION, _IF_NAME, _IF_TIME_RESOLUTION, _PACKET_FLAGS = 1, 4
 _INBOUND, _OUTBOUND = 1, 2
 _PACKET_MARK = _TAIL.pack(_PACKET)
 _FLUSH, _CLOSE = object(), object()                      # in the place of a block
+_PATIENCE = 1.0                                          # s for another thread to finish what it writes
+
+_writers = weakref.WeakSet()
 
 
 class PcapngWriter:
@@ -53,6 +59,8 @@ class PcapngWriter:
         self._interfaces = 0
         self._pending = deque()
         self._writing = Lock()
+        self._held = False                               # by a fork
+        _writers.add(self)
         self._put(_block(_SECTION, _SECTION_BODY.pack(0x1A2B3C4D, 1, 0, -1), [(_USER_APPLICATION, b"tipy")]))
 
     @property
@@ -89,11 +97,11 @@ class PcapngWriter:
 
     def flush(self) -> None:
         """Hand what is written to the operating system."""
-        self._put(_FLUSH, patience=1.0)
+        self._put(_FLUSH, patience=_PATIENCE)
 
     def close(self) -> None:
         """End the capture. Idempotent."""
-        self._put(_CLOSE, patience=1.0)
+        self._put(_CLOSE, patience=_PATIENCE)
 
     def _put(self, block, patience=0.0):
         """Have the block written in turn: by this thread, or by the one that is writing now."""
@@ -132,6 +140,35 @@ class PcapngWriter:
                 file.close()
             except OSError:                              # it tries once more to write what it holds
                 pass
+
+    # -- fork ---------------------------------------------------------------------------------------
+
+    def _before_fork(self):
+        """Empty the buffer, and let nobody fill it until the fork is over."""
+        self.flush()
+        self._held = self._writing.acquire(timeout=_PATIENCE)
+
+    def _after_fork(self):
+        if self._held:
+            self._held = False
+            self._writing.release()
+        self._put(_FLUSH)                                # what came meanwhile
+
+    def _after_fork_in_child(self):
+        self._file, self._writing, self._held = None, Lock(), False
+        self._pending.clear()
+
+
+def _each(method):
+    def call():
+        for writer in list(_writers):
+            method(writer)
+    return call
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_each(PcapngWriter._before_fork), after_in_parent=_each(PcapngWriter._after_fork),
+                        after_in_child=_each(PcapngWriter._after_fork_in_child))
 
 
 def _block(kind, body, options):
