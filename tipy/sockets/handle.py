@@ -171,6 +171,11 @@ class Handle(_real):
         """the socket timeout"""
         return self._timeout if self._shape is not None else _real.timeout.__get__(self)
 
+    def __repr__(self):
+        if self._shape is None:
+            return _real.__repr__(self)
+        return "<socket object, fd=%i, family=%i, type=%i, proto=%i>" % (_real.fileno(self), *self._shape)
+
     def _name(self, method):
         """getsockname or getpeername for a repr that must not take the lock; None if unknown."""
         channel = self._channel
