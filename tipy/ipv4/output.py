@@ -47,8 +47,7 @@ class Output:
             ttl = self._settings.ttl
         if df and not path.may_forbid_fragments:
             df = False
-        mtu = path.mtu
-        fits = length <= mtu or cut
+        fits = cut or length <= path.mtu
         if not fits and df:
             raise os_error(errno.EMSGSIZE)
         if id is None:
@@ -57,7 +56,7 @@ class Output:
         if options or not fits:
             header = IPv4Header(tos=tos, total_length=length, id=id, df=df, ttl=ttl, protocol=protocol,
                                 src=path.src, dst=path.dst, options=options)
-            self._send_slowly(path, header, parts, mtu if not fits else MAX_PACKET, offload)
+            self._send_slowly(path, header, parts, path.mtu if not fits else MAX_PACKET, offload)
             return
         flags = DF if df else 0
         if length > MAX_PACKET:

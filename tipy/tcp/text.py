@@ -91,7 +91,8 @@ def _note_size(tcb, seg):
     size, last = seg.wire_mss, tcb.last_size
     tcb.last_size = 0
     if size >= tcb.rcv_mss:
-        tcb.rcv_mss = min(size, tcb.advertised_mss)
+        if size > tcb.rcv_mss:
+            tcb.rcv_mss = min(size, tcb.advertised_mss)
         if seg.flags & PSH and not tcb.pushed:
             tcb.pushed = 1
         return

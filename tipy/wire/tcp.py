@@ -39,6 +39,7 @@ MAX_WINDOW_SCALE = 14
 MAX_OPTIONS = 40
 
 _TIMESTAMP = Struct("!II")
+_ONLY_TIMESTAMP = Struct("!III")
 _ALIGNED_TIMESTAMP = b"\x01\x01\x08\x0a"
 
 
@@ -120,8 +121,10 @@ def parse_options(frame, start: int, end: int) -> TcpOptions:
     ends where it breaks. A window scale above 14 is read as 14 (RFC 7323 2.3). The last of a kind counts."""
     if start >= end:
         return NO_OPTIONS
-    if end - start == 12 and frame[start:start + 4] == _ALIGNED_TIMESTAMP and end <= len(frame):
-        return TcpOptions(timestamp=_TIMESTAMP.unpack_from(frame, start + 4))         # nearly every segment
+    if end - start == 12 and end <= len(frame):                # nearly every segment: nop, nop, timestamps
+        head, value, echo = _ONLY_TIMESTAMP.unpack_from(frame, start)
+        if head == 0x0101080A:
+            return tuple.__new__(TcpOptions, (None, None, False, (value, echo), ()))
     mss = scale = timestamp = None
     permitted, sack = False, ()
     for kind, value, after in walk(frame, start, end):
