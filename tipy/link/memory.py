@@ -5,6 +5,7 @@ with or without offload: with it, super-segments cross whole and unsummed, as be
 on one host; without it, every frame fits the MTU and carries full checksums.
 """
 
+from tipy.link import heap
 from tipy.link.base import BIG_TCP_PAYLOAD, Link
 
 
@@ -63,6 +64,8 @@ class _Port(Link):
 
     def attach(self, host):
         self.host = host
+        if self.tso_max:
+            heap.keep()
         if self not in self._wire.ports:
             self._wire.ports.append(self)
 
