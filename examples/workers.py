@@ -3,7 +3,8 @@
 Before:  sudo ip tuntap add dev tap8 mode tap multi_queue user "$USER" && sudo ip link set tap8 master br0 up
 Run:     PYTHONPATH=. python3 examples/workers.py [PROCESSES [TAP]]        (default: 2 tap8)
 Try:     for i in 1 2 3 4 5 6; do nc 192.168.2.200 8000 </dev/null; done
-Prints:  2 workers wait on port 8000
+Prints:  worker 0 waits on port 8000
+         worker 1 waits on port 8000
          worker 1 has answered 192.168.2.199:41374
 Ctrl-C ends them all.
 """
@@ -19,6 +20,7 @@ PORT = 8000
 def work(stack, number):
     """What each process does, with a stack that runs: tell every client which one it is."""
     with stack.socket.create_server(("", PORT)) as listener:
+        print(f"worker {number} waits on port {PORT}", flush=True)
         while True:
             connection, (host, port) = listener.accept()
             with connection:
@@ -28,7 +30,6 @@ def work(stack, number):
 
 def main(count="2", ifname="tap8"):
     with Workers(int(count), work, ifname=ifname) as workers:
-        print(f"{count} workers wait on port {PORT}", flush=True)
         workers.wait()
 
 

@@ -221,6 +221,7 @@ def test_wrong_setting_is_found_before_anything_is_forked():
         Workers(2, print, adress="10.0.0.2/24")
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")      # other tests' threads
 def test_failure_of_a_worker_to_start_is_raised_here_and_leaves_no_process():
     workers = Workers(2, print, use_user_files=False, ifname="tipy-no-such", gateway=None)
     with pytest.raises(OSError) as failure:
