@@ -218,15 +218,14 @@ class Driver:
                     continue
             timeout = self._serve()
 
-    def _serve(self, read=True):
-        """Serve the stack once; milliseconds one may sleep then. read=False: the link has just been found empty, or
-        is about to be polled: only the timers."""
+    def _serve(self):
+        """Serve the stack once; milliseconds one may sleep then."""
         stack = self._stack
         timers = stack.timers
         with stack.gate:
             timers.alarm = -_NEVER
             try:
-                more = stack.serve(read)
+                more = stack.serve()
             except OSError as error:
                 more = False
                 self._unplug()
@@ -235,11 +234,11 @@ class Driver:
                 look()
             deadline = timers.next_deadline()
             timers.alarm = deadline if deadline is not None else _NEVER
-            if more:
-                return 0
-            if deadline is None:
-                return _LONGEST_SLEEP * 1000
-            left = deadline - stack.clock.now()
+        return 0 if more else self._until_alarm()
+
+    def _until_alarm(self):
+        """Milliseconds to the next deadline. None falls earlier than `timers.alarm` says, or it would have rung."""
+        left = self._stack.timers.alarm - self._stack.clock.now()
         return max(min(left, _LONGEST_SLEEP), 0.0) * 1000
 
     def _unplug(self):
@@ -296,7 +295,7 @@ class Driver:
         self._leading = threading.get_ident()
         if self._left_at + _STAND_BACK < self._led_since:
             self._bell.ring()                          # the thread is polling: let it stand back
-        timeout = self._serve(read=False)
+        timeout = self._until_alarm()
         while True:
             self._serving = False                      # before looking at `woken`: see _wake_leader
             if waiter.woken or not self._running:

@@ -287,11 +287,11 @@ class Stack:
         with self.gate:
             self._climb(batch)
 
-    def serve(self, read=True):
+    def serve(self):
         """Take what has arrived on a link with a descriptor, run the timers that are due. Called inside the gate by
         whoever drives the stack. True if the link is so busy that there may well be more; OSError if it is gone."""
         batch = ()
-        if read and self.link is not None and self.link.fileno() is not None:
+        if self.link is not None and self.link.fileno() is not None:
             batch = self.link.receive_batch()
             if batch:
                 self._climb(batch)
