@@ -405,15 +405,31 @@ def test_sendfile_sends_a_file(pair, tmp_path, background):
         assert file.tell() == 200256
 
 
-@pytest.mark.parametrize("call", ["recv", "accept"])
+@pytest.mark.parametrize("call", ["recv", "accept", "sendall", "connect"])
 def test_close_by_another_thread_wakes_a_blocked_call(ours, keep, background, call):
-    listener = keep(ours.create_server(("127.0.0.1", 0)))
-    sock = listener if call == "accept" else keep(ours.create_connection(listener.getsockname()))
-    blocked = background(sock.accept if call == "accept" else lambda: sock.recv(1))
+    listener = keep(ours.socket())
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    sock = listener
+    if call != "accept":
+        sock = keep(ours.create_connection(listener.getsockname()))    # the accept queue is full now
+    if call == "connect":
+        sock = keep(ours.socket())
+    calls = {"recv": lambda: sock.recv(1), "accept": sock.accept, "sendall": lambda: sock.sendall(bytes(100 << 20)),
+             "connect": lambda: sock.connect(listener.getsockname())}
+    blocked = background(calls[call])
+    until_blocked()
     sock.close()
     with pytest.raises(OSError) as error:
         blocked.result()
     assert error.value.errno == errno.EBADF
+
+
+def until_blocked():
+    """Until a thread waits in a call of the default stack."""
+    from tipy.stack import default_stack
+    while not default_stack().gate.describe_waits():
+        pass
 
 
 def test_an_urgent_byte_lies_beside_the_stream(net, pair):

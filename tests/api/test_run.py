@@ -333,9 +333,27 @@ ready.wait()
     assert tipy_run(place, name) == (0, "", LINE)
 
 
-def test_ctrl_c_ends_a_blocked_call_at_once(place):
-    name = script(place, "import socket, sys\nserver = socket.create_server(('127.0.0.1', 0))\n"
-                         "print('waiting', flush=True)\nserver.accept()")
+BLOCKED = {
+    "recv": "client.recv(1)", "accept": "server.accept()", "sendall": "client.sendall(bytes(100 << 20))",
+    "select": "select.select([client], [], [])",
+    "epoll": "waiting = select.epoll()\nwaiting.register(client, 1)\nwaiting.poll()",
+    "connect": "for _ in range(9): more.append(socket.create_connection(full.getsockname()))",
+    "recvfrom": "udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nudp.bind(('', 0))\nudp.recvfrom(1)",
+    "asyncio": "asyncio.run(talk())", "handshake": "ssl._create_unverified_context().wrap_socket(client)"}
+
+
+@pytest.mark.parametrize("call", BLOCKED)
+def test_ctrl_c_ends_a_blocked_call_at_once(place, call):
+    name = script(place, TALK + """
+import asyncio, select, ssl
+full, more = socket.create_server(("127.0.0.1", 0), backlog=0), []
+
+async def talk():
+    reader, writer = await asyncio.open_connection(*server.getsockname())
+    await reader.read(1)
+
+print("waiting", flush=True)
+""" + BLOCKED[call])
     process = subprocess.Popen([sys.executable, "-m", "tipy", "run", name], cwd=place, env=environment(),
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "waiting\n"
@@ -343,6 +361,56 @@ def test_ctrl_c_ends_a_blocked_call_at_once(place):
     _, err = process.communicate(timeout=HANG)
     assert process.returncode == -signal.SIGINT
     assert err.splitlines()[-1] == "KeyboardInterrupt" and "tipy/" not in err
+
+
+def test_a_handler_that_does_not_raise_lets_the_call_go_on(place):
+    name = script(place, TALK + """
+import signal
+signal.signal(signal.SIGINT, lambda *_: print("handled", flush=True) or peer.send(b"goes on"))
+print("waiting", flush=True)
+print(client.recv(99))
+""")
+    process = subprocess.Popen([sys.executable, "-m", "tipy", "run", name], cwd=place, env=environment(),
+                               stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=HANG)[0] == "handled\nb'goes on'\n" and process.returncode == 0
+
+
+def test_multiprocessing_works_and_its_children_have_other_networks(place):
+    """A forked child has none, one that was started anew the kernel's; pipes and listeners are as ever."""
+    name = script(place, """
+import multiprocessing.connection, socket, threading
+
+def square(number):
+    return number * number
+
+def ask(queue):
+    try:
+        queue.put(type(socket.socket()).__module__)
+    except OSError as error:
+        queue.put(error.errno)
+
+if __name__ == "__main__":
+    for method in "fork", "spawn":
+        context = multiprocessing.get_context(method)
+        with context.Pool(2) as pool:
+            print(pool.map(square, range(4)))
+        queue = context.Queue()
+        process = context.Process(target=ask, args=(queue,))
+        process.start()
+        print(queue.get())
+        process.join()
+    listener = multiprocessing.connection.Listener(("127.0.0.1", 0), authkey=b"key")
+    def client():
+        print(multiprocessing.connection.Client(listener.address, authkey=b"key").recv())
+    thread = threading.Thread(target=client)
+    thread.start()
+    listener.accept().send({"a": "dict"})
+    thread.join()
+""")
+    status, out, _ = tipy_run(place, name)
+    assert (status, out.splitlines()) == (0, ["[0, 1, 4, 9]", "100", "[0, 1, 4, 9]", "socket", "{'a': 'dict'}"])
 
 
 def test_a_forked_child_leaves_the_network_alone(place):
