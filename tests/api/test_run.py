@@ -193,11 +193,12 @@ print(client.tcp_info()["tcpi_state"])
     assert tipy_run(place, name) == (0, "b'hello' True tipy.socket\n1\n", LINE)
 
 
-def test_a_package_with_kernel_sockets_of_its_own_is_refused(place):
-    script(place, "print('imported')", "uvloop.py")
-    status, out, err = tipy_run(place, script(place, "import uvloop"))
+@pytest.mark.parametrize("name, why", [("uvloop", "has sockets of its own"), ("eventlet", "replaces the locks")])
+def test_a_package_that_cannot_work_is_refused(place, name, why):
+    script(place, "print('imported')", f"{name}.py")
+    status, out, err = tipy_run(place, script(place, f"import {name}"))
     assert (status, out) == (1, "")
-    assert err.splitlines()[-1].startswith("ModuleNotFoundError: uvloop has sockets")
+    assert err.splitlines()[-1].startswith(f"ModuleNotFoundError: {name} {why}") and ROOT.name + "/tipy/" not in err
 
 
 def test_what_the_environment_names_is_tried(place):

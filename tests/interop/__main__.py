@@ -26,7 +26,7 @@ PROGRAMS = {
     "requests": "requests", "aiohttp": "aiohttp", "twisted": "twisted[tls]", "tornado": "tornado",
     "websockets": "websockets", "paramiko": "paramiko", "dnspython": "dnspython", "redis": "redis",
     "paho_mqtt": "paho-mqtt", "trio": "trio", "httpx": "httpx uvicorn", "flask": "flask",
-    "pymysql": "PyMySQL",
+    "pymysql": "PyMySQL", "gevent": "gevent",
 }
 
 

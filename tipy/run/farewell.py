@@ -44,6 +44,8 @@ def see_off(stack, wait=True):
     with stack.gate as gate:
         gate.welcome = {get_ident(), stack._driver.ident, *(ident for _, ident in gate._blocked.values())}
         gate.__class__ = _LastGate
+        # what `threading` notes of a thread's end it looks up by number, and gevent gives threads other numbers
+        stack._driver._thread._delete = lambda: None
         for listener in [each for group in stack.tcp.listeners.values() for each in group]:
             listener.close()
         for tcb in list(stack.tcp.connections.values()):

@@ -12,6 +12,7 @@ import threading
 import types
 
 from tipy.imports import when_imported
+from tipy.run import refused
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _OUR_FAULT = (AttributeError, NameError, LookupError, AssertionError, ZeroDivisionError, ImportError)
@@ -29,7 +30,8 @@ def is_bug(error):
         return False
     while trace.tb_next is not None:
         trace = trace.tb_next
-    return is_ours(trace.tb_frame.f_code.co_filename)
+    filename = trace.tb_frame.f_code.co_filename
+    return is_ours(filename) and filename != refused.__file__
 
 
 def trim(trace):
