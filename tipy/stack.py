@@ -73,7 +73,7 @@ class Stack:
         self.settings = settings
         if settings.log_channels is not None:
             choose(settings.log_channels)
-        self.name = settings.ifname if link is None else type(link).__name__
+        self.name = settings.ifname if link is None else getattr(link, "name", "") or type(link).__name__
         self.clock = clock if clock is not None else RealClock()
         self.rng = random.Random(seed) if seed is not None else secrets.SystemRandom()
         self.counters = Counter()

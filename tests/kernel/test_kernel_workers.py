@@ -56,7 +56,7 @@ def work(stack, number):
         order, sender = orders.recvfrom(10_000)
         if order == b"call":
             in_thread(echo, module.create_connection((HOST, HOST_PORT)), number)
-        said = {"bytes": len(order), **stack.counters}
+        said = {"bytes": len(order), "name": stack.name, **stack.counters}
         orders.sendto(json.dumps(said).encode(), sender)
 
 
@@ -139,7 +139,7 @@ def refusal(kind):
 def totals(count=2):
     """The counters of all processes, added."""
     told = [ask(number) for number in range(count)]
-    return {name: sum(one.get(name, 0) for one in told) for name in set().union(*told)}
+    return {name: sum(one.get(name, 0) for one in told) for name in set().union(*told) - {"name"}}
 
 
 def accepted_flows(workers):
@@ -181,6 +181,10 @@ def death(workers):
     after = answers(socks)
     later = answers(connections(16))
     return before, after, later, [refusal(socket.SOCK_STREAM) for _ in range(4)]
+
+
+def names(workers):
+    return [ask(number)["name"] for number in (0, 1)]
 
 
 def many_stops(workers):
@@ -244,6 +248,10 @@ def test_death_of_one_costs_its_connections_only(play):
     before, after, later, refused = play(death)
     assert after == before.replace("0", "!")
     assert later == "1" * 16 and refused == ["ConnectionRefusedError"] * 4
+
+
+def test_each_is_named_as_the_tap(play):
+    assert play(names) == [TAP, TAP]
 
 
 def test_stop_ends_all_and_may_be_repeated(play):

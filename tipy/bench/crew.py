@@ -2,35 +2,42 @@
 
 import os
 import time
+from contextlib import ExitStack
+from functools import partial
+from typing import NamedTuple
 
 from tipy.bench import network, programs
 from tipy.bench.contest import STACK, Goal, Line, median
-from tipy.bench.places import cpu_seconds
+from tipy.bench.places import cpu_seconds, idle_seconds
 
 _CLIENTS = 16
 _BASE = "1 process"
 
 
+class Turn(NamedTuple):
+    """What one turn found: connections per second, and who had which share (%) of all CPUs meanwhile. What is
+    missing of 100 was other programs'."""
+
+    rate: float
+    clients: float
+    servers: float
+    idle: float
+
+
 def workers(contest):
     """Accept + close per second with one and with two processes on the queues of one TAP; who used the CPUs."""
-    count = 200 if contest.quick else 1000
-    figures, shares = {}, {}
-    crews = {number: _Crew(contest, number) for number in (1, 2)}
-    try:
-        turns = contest.turns({number: lambda crew=crew: crew.measure(count) for number, crew in crews.items()})
-    finally:
-        for crew in crews.values():
-            crew.close()
-    for number, values in turns.items():
-        figures[number] = [rate for rate, _, _ in values]
-        shares[number] = {"clients": median([of for _, of, _ in values]), "servers": median([of for _, _, of in values])}
-    one = median(figures[1])
-    for number, values in figures.items():
-        title = f"accept + close, {number} process{'es' if number > 1 else ''}, {_CLIENTS} clients"
-        yield Line(title, median(values), "/s", median(values) / one, _BASE, Goal(low=1.3) if number > 1 else None,
-                   tuple(values), STACK)
-        for who, share in shares[number].items():
-            yield Line(f"{title}, CPU of the {who} (of {os.cpu_count()} CPUs)", share, "%")
+    count = 50 if contest.quick else 250
+    with ExitStack() as crews:
+        measures = {number: crews.enter_context(_Crew(contest, number)).measure for number in (1, 2)}
+        turns = contest.turns({number: partial(measure, count) for number, measure in measures.items()})
+    one = median([turn.rate for turn in turns[1]])
+    for number, found in turns.items():
+        title = f"accept + close, {number} process{'es' if number > 1 else ''}"
+        rate, clients, servers, idle = map(median, zip(*found))
+        yield Line(title, rate, "/s", rate / one, _BASE, Goal(low=1.3) if number > 1 else None,
+                   tuple(turn.rate for turn in found), STACK)
+        for who, share in ((f"{_CLIENTS} clients", clients), ("servers", servers), ("nobody", idle)):
+            yield Line(f"{title}, CPU of {who} (of {os.cpu_count()})", share, "%")
 
 
 class _Crew:
@@ -48,16 +55,23 @@ class _Crew:
             raise
 
     def measure(self, count):
-        """Have every client connect and close `count` times: (connections per second, CPU of the clients and of
-        the processes in percent of all CPUs)."""
-        before = sum(map(cpu_seconds, self._pids))
+        """Have every client connect and close `count` times: a Turn."""
+        spent, idle = self._servers_cpu(), idle_seconds()
         jobs = [self._net.client.start(visit, self._address, count) for _ in range(_CLIENTS)]
-        visits = [job.result() for job in jobs]
-        spent = sum(map(cpu_seconds, self._pids)) - before
-        start, end, cpu = zip(*visits)
+        start, end, cpu = zip(*[job.result() for job in jobs])
         seconds = max(end) - min(start)
-        whole = seconds * os.cpu_count() / 100
-        return _CLIENTS * count / seconds, sum(cpu) / whole, spent / whole
+        percent = 100 / (seconds * os.cpu_count())
+        return Turn(_CLIENTS * count / seconds, sum(cpu) * percent, (self._servers_cpu() - spent) * percent,
+                    (idle_seconds() - idle) * percent)
+
+    def _servers_cpu(self):
+        return sum(map(cpu_seconds, self._pids))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
 
     def close(self):
         """End the processes."""
