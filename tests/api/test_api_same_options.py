@@ -15,7 +15,8 @@ import pytest
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the reference is Linux")
 
 SOL, IP, TCP, UDP = kernel.SOL_SOCKET, kernel.IPPROTO_IP, kernel.IPPROTO_TCP, kernel.IPPROTO_UDP
-KINDS = {"stream": (kernel.SOCK_STREAM, 0), "datagram": (kernel.SOCK_DGRAM, 0), "raw": (kernel.SOCK_RAW, 99)}
+KINDS = {"stream": (kernel.SOCK_STREAM, 0), "datagram": (kernel.SOCK_DGRAM, 0), "raw": (kernel.SOCK_RAW, 99),
+         "icmp": (kernel.SOCK_RAW, 1)}
 VALUES = (1, 0, -1, 2, 300, 40000, b"", b"\1", b"\1\0\0\0\0\0\0\0")
 PRIVILEGED = {(SOL, 1), (SOL, 12), (SOL, 36)}      # DEBUG, PRIORITY, MARK: some values need CAP_NET_ADMIN
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -26,6 +27,7 @@ EVERYWHERE = [
     (SOL, 250), (IP, 1), (IP, 2), (IP, 3), (IP, 6), (IP, 7), (IP, 8), (IP, 10), (IP, 11), (IP, 12), (IP, 13), (IP, 14),
     (IP, 15), (IP, 20), (IP, 21), (IP, 24), (IP, 32), (IP, 33), (IP, 34), (IP, 35), (IP, 36), (IP, 37), (IP, 38),
     (IP, 39), (IP, 40), (IP, 49), (IP, 250), (TCP, 2), (TCP, 250), (UDP, 250), (41, 1)]
+UDP_CORK, SOL_RAW, ICMP_FILTER = 1, 255, 1
 OF_STREAMS = [(TCP, number) for number in (1, 3, 4, 5, 6, 7, 8, 9, 10, 12, 18, 25, 36)]
 # the machine's limits decide: all but the stream's cap on SO_RCVLOWAT are the same; raw sockets of the kernel
 # have SO_REUSEADDR from the start
@@ -64,8 +66,10 @@ def transcript(net, kind, level, option):
     return told
 
 
-CASES = ([(kind, *pair) for kind in KINDS for pair in EVERYWHERE if (kind, *pair) != ("raw", SOL, 2)]
-         + [("stream", *pair) for pair in OF_STREAMS])
+CASES = ([(kind, *pair) for kind in ("stream", "datagram", "raw") for pair in EVERYWHERE if (kind, *pair) != ("raw", SOL, 2)]
+         + [("stream", *pair) for pair in OF_STREAMS]
+         + [(kind, *pair) for kind in ("datagram", "raw") for pair in ((UDP, UDP_CORK), (SOL_RAW, ICMP_FILTER))]
+         + [("icmp", SOL_RAW, ICMP_FILTER)])
 
 
 @pytest.mark.parametrize("kind, level, option", CASES)
@@ -316,3 +320,59 @@ def test_a_socket_bound_to_a_device_works_there(net, keep):
     client.setsockopt(SOL, net.SO_BINDTODEVICE, b"lo\0")
     client.connect(listener.getsockname())
     keep(listener.accept()[0])
+
+
+# -- datagrams in pieces ----------------------------------------------------------------------------------
+
+
+def pieces(net, steps):
+    """[what each step said] and [what arrived where]. A step: (data, flags, to the second socket?), or a value of
+    UDP_CORK."""
+    with (net.socket(net.AF_INET, net.SOCK_DGRAM) as sender, net.socket(net.AF_INET, net.SOCK_DGRAM) as one,
+          net.socket(net.AF_INET, net.SOCK_DGRAM) as two):
+        for sock in (one, two):
+            sock.bind(("127.0.0.1", 0))
+            sock.settimeout(0.05)
+        said = []
+        for step in steps:
+            if isinstance(step, int):
+                said.append(outcome(sender.setsockopt, UDP, UDP_CORK, step))
+            else:
+                data, flags, second = step
+                said.append(outcome(sender.sendto, data, flags, (two if second else one).getsockname()))
+        arrived = []
+        for sock in (one, two):
+            try:
+                while True:
+                    arrived.append((sock is one, sock.recv(65535)))
+            except TimeoutError:
+                pass
+        return said, arrived
+
+
+MORE = 0x8000
+
+
+@pytest.mark.parametrize("steps", [
+    [(b"one ", MORE, False), (b"datagram", 0, False), (b"another", 0, False)],
+    [(b"first decides ", MORE, False), (b"where to", 0, True)],
+    [1, (b"held ", 0, False), (b"back ", MORE, False), (b"until", 0, True), 0, (b"next", 0, False)],
+    [(b"begun ", MORE, False), 1, (b"held", 0, False), 0],
+    [(b"", MORE, False), (b"", 0, False)], [1, 0, (b"x", 0, False)],
+    [(bytes(40000), MORE, False), (bytes(40000), 0, False), (b"gone", 0, False)],
+    [1, (b"never sent", 0, False)]], ids=range(8))
+def test_datagrams_are_put_together_from_pieces(ours, steps):
+    assert pieces(ours, steps) == pieces(kernel, steps)
+
+
+def test_a_piece_without_a_destination(net, keep):
+    sock = keep(net.socket(net.AF_INET, net.SOCK_DGRAM))
+    assert outcome(sock.send, b"x", MORE) == "EDESTADDRREQ"
+
+
+def test_types_of_icmp_that_are_not_wanted(ours, keep):
+    sock = keep(ours.socket(ours.AF_INET, ours.SOCK_RAW, ours.IPPROTO_ICMP))
+    sock.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("=I", ~(1 << 0) & 0xFFFFFFFF))       # echo replies only
+    sock.settimeout(20)
+    sock.sendto(b"\x08\0\xf7\xff\0\0\0\0", ("127.0.0.1", 0))
+    assert sock.recv(100)[20] == 0

@@ -12,7 +12,7 @@ from tipy.errors import os_error
 from tipy.sockets import ancillary, arguments
 from tipy.sockets.constants import SOCK_STREAM, SOL_SOCKET
 from tipy.sockets.handle import Handle, Ticket, endpoint_name, loose_fd
-from tipy.sockets import group_options, tcp_options  # noqa: F401  (enter their options into the table)
+from tipy.sockets import datagram_options, group_options, tcp_options  # noqa: F401  (enter theirs into the table)
 from tipy.sockets.options import get_option, set_option
 
 _real = Handle.__base__

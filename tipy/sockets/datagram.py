@@ -10,14 +10,26 @@ import errno
 from tipy.errors import os_error
 from tipy.sockets import ancillary
 from tipy.sockets.base import FAULT, HANGUP, NOW, PEER_DONE, READABLE, WRITABLE, Channel, destination
-from tipy.sockets.constants import (MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SHUT_RD,
+from tipy.sockets.constants import (MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SHUT_RD,
                                     SHUT_RDWR, SHUT_WR, SOCK_RAW)
+
+_MOST = 65535              # bytes held back for one datagram; what is really too large the endpoint says
+
+
+class _Cork:
+    """A datagram in pieces (MSG_MORE): its data so far, where the first piece was to go, how. sticky: UDP_CORK is
+    on, so that it waits until that is switched off."""
+
+    __slots__ = ("data", "remote", "override", "sticky")
+
+    def __init__(self, sticky):
+        self.data, self.remote, self.override, self.sticky = None, None, None, sticky
 
 
 class Datagram(Channel):
     """A UDP or raw socket; `type` and `proto` tell which."""
 
-    __slots__ = ("type", "proto", "shut")
+    __slots__ = ("type", "proto", "shut", "corked")
 
     def __init__(self, stack, type, proto):
         with stack.gate:
@@ -28,6 +40,7 @@ class Datagram(Channel):
         self.type = type
         self.proto = proto
         self.shut = 0                      # bit 1: reading, bit 2: writing
+        self.corked = None                 # a _Cork
 
     @property
     def options(self):
@@ -83,10 +96,42 @@ class Datagram(Channel):
                     raise os_error(errno.EACCES)       # before anything that may be wrong besides
             override = ancillary.parse(told, self.stack.ipv4) if told else None
             try:
-                self.endpoint.send(data, remote, override)
+                if flags & MSG_MORE or self.corked is not None:
+                    self._send_piece(data, remote, override, flags & MSG_MORE)
+                else:
+                    self.endpoint.send(data, remote, override)
             finally:
                 self.settle()              # a pending error, if there was one, has been told
         return len(data)
+
+    def _send_piece(self, data, remote, override, more):
+        """A piece of a datagram; the whole is sent with the first one that has no MSG_MORE, to where the first
+        piece was to go."""
+        if getattr(self.endpoint, "hdrincl", False):           # whole packets are never in pieces
+            self.endpoint.send(data, remote, override)
+            return
+        cork = self.corked or _Cork(False)
+        if cork.data is None:
+            if remote is None and self.endpoint.remote is None:
+                raise os_error(errno.EDESTADDRREQ)
+            cork.data, cork.remote, cork.override = bytearray(), remote, override
+        cork.data += data
+        self.corked = cork
+        if len(cork.data) > _MOST:
+            self.cork(cork.sticky)
+            raise os_error(errno.EMSGSIZE)
+        if not more and not cork.sticky:
+            self.uncork()
+
+    def cork(self, sticky):
+        """Begin anew; sticky (UDP_CORK): what is sent is held back until uncork()."""
+        self.corked = _Cork(True) if sticky else None
+
+    def uncork(self):
+        """Send what was held back, if anything was."""
+        cork, self.corked = self.corked, None
+        if cork is not None and cork.data is not None:
+            self.endpoint.send(memoryview(bytes(cork.data)), cork.remote, cork.override)
 
     def take(self, flags, deadline):
         """The next datagram; None once reading was shut down."""
