@@ -7,13 +7,19 @@ monotonic clock. `ManualClock` stands still until somebody moves it:
   its thread until another thread delivers a frame or advances the clock. In the thread that made the clock
   (and so drives it) nobody could end the wait: it raises at once.
 * auto: a blocking call itself jumps from deadline to deadline until its condition holds. If nothing is left
-  that could happen, RuntimeError says who waits for what.
+  that could happen, RuntimeError says who waits for what. Several threads take turns, so that the same program
+  does the same at the same times, always: turns.py has the rules.
 
 The gate (gate.py) does the waiting; a clock only says how one blocked thread spends its time (`block`).
 """
 
 import threading
 import time
+
+from tipy.turns import TurnLock, Turns, just_do
+
+_NEVER = float("inf")
+_STEPPED = "only with auto=True: this clock is moved by advance()"
 
 
 class _Waiter:
@@ -69,6 +75,11 @@ class RealClock:
             if timeout > 0:
                 gate.nap(waiter.sleep, min(timeout, threading.TIMEOUT_MAX))
 
+    @staticmethod
+    def lock(gate):
+        """A new lock for `gate`, an RLock."""
+        return threading.RLock()
+
     def attach(self, gate):
         """A stack starts to live by this clock."""
 
@@ -117,16 +128,29 @@ class ManualClock:
     """Virtual time in seconds, moved by `advance` (or by blocking calls, with auto=True).
 
     Several stacks may share one clock; their timers then run in one common order.
+
+    With auto=True the threads of a program take turns: one runs, from its first call into a stack until it waits
+    there, and time moves only when all of them wait. They may start and join each other, and wait for each other
+    with what stands on `threading.Condition`: events, `queue.Queue`, semaphores, futures. For everything else there
+    are `sleep` and `wait`, and `event_loop` for asyncio. A thread that stands still elsewhere (a raw lock,
+    `queue.SimpleQueue`, `time.sleep`, input) holds up time: after `patience` seconds of real time those who wait
+    for their turn get a RuntimeError that says where it stands.
     """
 
     manual = True
+    patience = 20.0
 
     def __init__(self, start=0.0, auto=False):
         self._now = float(start)
-        self.auto = auto
         self._driver = threading.get_ident()
         self._gates = []
         self._waiters = set()
+        self._turns = Turns(self) if auto else None
+
+    @property
+    def auto(self):
+        """True if blocking calls move the time."""
+        return self._turns is not None
 
     @property
     def waiting(self):
@@ -143,13 +167,53 @@ class ManualClock:
         return round(moment * 1e9)
 
     def advance(self, seconds):
-        """Move time forward, running every timer that falls due, at its own time, in order."""
+        """Move time forward, running every timer that falls due, at its own time, in order.
+
+        With auto=True this is `sleep`: other threads of the program have their turns meanwhile.
+        """
         if seconds < 0:
             raise ValueError("time only moves forward")
+        if self.auto:
+            self.sleep(seconds)
+            return
         target = self._now + seconds
-        while self._run_next(target):
+        while self.move(target):
             pass
-        self._now = target
+
+    def sleep(self, seconds):
+        """time.sleep() in virtual time. For auto=True; otherwise RuntimeError."""
+        self._wait(bool, self._now + seconds, f"{seconds} s to pass")
+
+    def wait(self, predicate, timeout=None, what=None):
+        """Wait, in virtual time, until predicate() is true or `timeout` seconds have passed (None = no limit). Returns
+        whether it was true; once it was, it is not called again.
+
+        For what other threads do outside the stacks; it may have effects: `clock.wait(lambda: lock.acquire(False))`.
+        It is called whenever all threads wait, by any of them, and must neither wait nor use a socket. `what` it is
+        stands in error messages. For auto=True; otherwise RuntimeError. RuntimeError also if nothing is left that
+        could make it true.
+        """
+        return self._wait(predicate, None if timeout is None else self._now + timeout, what or repr(predicate))
+
+    def _wait(self, happened, deadline, what):
+        if not self.auto:
+            raise RuntimeError(_STEPPED)
+        while True:
+            if self._gates:
+                gate = self._gates[0]
+                happily = gate.shield(self._turns.wait, happened, deadline, what, gate.nap)
+            else:
+                happily = self._turns.wait(happened, deadline, what, just_do)
+            if happily or deadline is not None and self._now >= deadline:
+                return happily
+
+    def event_loop(self):
+        """A new asyncio event loop that lives by this clock (auto=True): its time() is now(), it waits as a blocking
+        call does. `asyncio.Runner(loop_factory=clock.event_loop)`; sockets must be a stack's, see virtual_loop.py."""
+        if not self.auto:
+            raise RuntimeError(_STEPPED)
+        from tipy.virtual_loop import VirtualLoop
+        return VirtualLoop(self)
 
     def next_deadline(self):
         """When the next timer of any stack falls due, or None."""
@@ -165,6 +229,13 @@ class ManualClock:
         """A stack has stopped living by this clock."""
         if gate in self._gates:
             self._gates.remove(gate)
+
+    def lock(self, gate):
+        """See RealClock.lock."""
+        if not self.auto:
+            return threading.RLock()
+        self._turns.take(None)                         # who makes a stack is in order, too
+        return TurnLock(self._turns, gate)
 
     def waiter(self, gate, deadline):
         """See RealClock.waiter."""
@@ -182,16 +253,23 @@ class ManualClock:
 
     def block(self, gate, waiter, deadline):
         """See RealClock.block."""
-        if not self.auto:
+        if self.auto:
+            self._turns.wait(lambda: waiter.woken, deadline, None, gate.nap)
+        else:
             gate.nap(waiter.sleep)
-            return
-        limit = float("inf") if deadline is None else deadline
-        while not waiter.woken:
-            if not gate.nap(self._run_next, limit):
-                if deadline is None:
-                    raise RuntimeError("nothing is left that could happen: " + self._who_waits())
-                self._now = max(self._now, deadline)
-                waiter.release()
+
+    def move(self, limit):
+        """Run the timers of the next deadline not after `limit` (seconds or infinity); if there is none, it is `limit`
+        now, and False is returned. For `Turns`."""
+        if self._run_next(limit):
+            return True
+        if limit < _NEVER:
+            self._now = max(self._now, limit)
+        return False
+
+    def describe_waits(self):
+        """One line for each thread blocked in a stack."""
+        return [what for gate in self._gates for what in gate.describe_waits()]
 
     def _next(self):
         """(deadline, gate) of the timer to run next, or None."""
@@ -213,7 +291,3 @@ class ManualClock:
         with gate:
             gate.timers.expire(self._now)
         return True
-
-    def _who_waits(self):
-        waits = [what for gate in self._gates for what in gate.describe_waits()]
-        return "; ".join(waits) or "no stack is running on this clock"

@@ -44,7 +44,7 @@ class Gate:
         self.poke = None
         self.on_error = None
         self.down = None                   # why nothing may wait any more, or None
-        self._lock = threading.RLock()     # an RLock only because it knows its owner
+        self._lock = clock.lock(self)      # an RLock only because it knows its owner
         self._after = deque()              # (fn, args), run after the lock is released
         self._flushing = threading.RLock()  # held by the one thread that runs `_after`
         self._blocked = {}                 # waiter -> (endpoint, thread ident), of threads in wait()
@@ -190,7 +190,7 @@ class Gate:
 
     def abandon(self, reason):
         """In the child of a fork: fresh locks; the old ones may be held by threads that are not there."""
-        self._lock, self._flushing = threading.RLock(), threading.RLock()
+        self._lock, self._flushing = self.clock.lock(self), threading.RLock()
         self.inside.clear()
         self._after.clear()
         self._blocked.clear()

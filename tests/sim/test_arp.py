@@ -4,6 +4,7 @@ import pytest
 from network_host import (BROADCAST_MAC, GATEWAY, MAC, OTHER_MAC, OWN, PEER, PEER_MAC, Host, ip)
 
 from tipy.address import ANY
+from tipy.clock import ManualClock
 from tipy.wire.arp import REPLY, REQUEST, ArpPacket
 from tipy.wire.ethernet import TYPE_ARP
 
@@ -426,8 +427,7 @@ def test_our_own_probe_coming_back_is_no_conflict():
 
 
 def test_waiting_for_the_address_is_possible_through_the_gate():
-    host = starting()
-    host.clock.auto = True
+    host = starting(clock=ManualClock(auto=True))
     with host.gate:
         assert host.gate.wait(host.arp.detection, lambda: host.arp.state != "probing")
     assert host.arp.state == "usable" and host.clock.now() < 1

@@ -176,8 +176,7 @@ def test_queue_is_bounded_for_empty_datagrams_too():
 
 
 def test_waiter_is_woken():
-    host = ready()
-    host.clock.auto = True
+    host = ready(clock=ManualClock(auto=True))
     endpoint = bound(host)
     with host.gate:
         host.timers.after(3.0, lambda: hear_inside(host))

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # From the ground up; a name stands for a module or a whole package. Within a floor: see SIBLINGS.
 FLOORS = (
-    ("checksum address errors imports log clock timers buffers kinds settings packet ports gate signals"),
+    ("checksum address errors imports log clock timers buffers kinds settings packet ports gate signals outside turns "
+     "virtual_loop"),
     ("wire"),
     ("link netlink"),
     ("ethernet"),
@@ -41,10 +42,10 @@ UPWARD = {("tipy.stack", "tipy.driver"), ("tipy.stack", "tipy.socket")}
 
 # Who may import what of the operating system, of randomness and of time.
 EDGE = {
-    "time": "clock link.virtio link.wrapper lab.worker lab.network demo bench workers",
-    "threading": "clock gate signals link.pcap sockets.readiness tls driver patch demo.players "
+    "time": "clock turns driver link.wrapper lab.worker lab.network demo bench workers",
+    "threading": "clock turns outside gate signals link.pcap sockets.readiness tls driver patch demo.players "
                  "run.tracebacks run.farewell testing bench.programs bench.memory",
-    "os": "errors settings netlink link lab sockets.readiness stack driver demo run bench workers",
+    "os": "errors settings turns netlink link lab sockets.readiness stack driver demo run bench workers",
     "select": "lab.worker sockets.readiness driver bench.probe",
     "random": "link.faults stack bench.programs",
     "secrets": "stack",
