@@ -13,13 +13,14 @@ import threading
 
 _CONDITION_WAIT = threading.Condition.wait.__code__
 _JOIN = threading.Thread.join.__code__
-_JOIN_INNER = getattr(getattr(threading.Thread, "_wait_for_tstate_lock", None), "__code__", None)  # before Python 3.13
+# before Python 3.13
+_JOIN_INNER = getattr(getattr(threading.Thread, "_wait_for_tstate_lock", None), "__code__", None)
 
-_WRAPPED = 16384               # a gap so wide in the numbers of threads is where they began again; Linux has 32768 at least
+_WRAPPED = 16384               # in a gap so wide the numbers of threads began again; Linux has at least 32768
 
 
 def _frames():
-    """{ident: innermost frame}. Before Python 3.12 a garbage collection in there may deadlock (CPython issue 106883)."""
+    """{ident: innermost frame}. Before Python 3.12 a collection in there may deadlock (CPython issue 106883)."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -115,7 +115,8 @@ def handed_over(net):
                 sock.sendall(bytes(size * number + 1))
                 results.put((number, size, len(sock.recv(100))))
 
-    threads = [threading.Thread(target=serve), *(threading.Thread(target=client, args=(number,)) for number in range(3))]
+    threads = [threading.Thread(target=serve),
+               *(threading.Thread(target=client, args=(number,)) for number in range(3))]
     for thread in threads:
         thread.start()
     for _ in range(12):
@@ -170,8 +171,9 @@ def test_program_in_which_all_wait_for_each_other_ends_with_the_reasons():
                 reasons.append(str(error))
             sock.close()
 
-        run(threading.Thread(target=read, args=(lambda: listener.accept()[0],), name="server"),
-            threading.Thread(target=read, args=(lambda: net.far.socket.create_connection((NEAR, PORT)),), name="client"))
+        ends = {"server": lambda: listener.accept()[0],
+                "client": lambda: net.far.socket.create_connection((NEAR, PORT))}
+        run(*(threading.Thread(target=read, args=(connect,), name=name) for name, connect in ends.items()))
         listener.close()
     # the server learns of it; it closes its end, so the client's recv returns
     assert len(reasons) == 1

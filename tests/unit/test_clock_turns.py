@@ -420,17 +420,17 @@ def test_process_that_uses_the_cpu_may_take_as_long_as_it_likes(program, monkeyp
     looks = iter(range(10 ** 9))
     monkeypatch.setattr(turns, "time", SimpleNamespace(
         monotonic=lambda: 100.0 * next(looks), process_time=lambda: 100.0 * share * next(looks)))
-    lock = threading.Lock()
+    lock, called = threading.Lock(), threading.Event()
     lock.acquire()
 
     def busy():
         program.call()
+        called.set()
         lock.acquire(timeout=0.3)
 
-    def idle():
-        program.clock.sleep(1)
-
-    program.start("busy", busy), program.start("idle", idle)
+    program.start("busy", busy)
+    called.wait(JOIN)                                  # before that it might be taken for a stranger
+    program.start("idle", program.clock.sleep, 1)
     program.join()
     assert [who for who, what, _ in program.story if "busy stands still" in what] == ["idle"] * judged
     assert program.clock.now() == (0.0 if judged else 1.0)
