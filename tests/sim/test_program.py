@@ -184,7 +184,7 @@ def test_program_in_which_all_wait_for_each_other_ends_with_the_reasons():
 def test_thread_that_waits_with_the_turn_for_a_lock_is_named():
     """Two threads share a socket and a lock: one waits in the stack with the lock, the other for the lock."""
     with Net() as net:
-        net.clock.patience = 0.2
+        net.clock.patience = 1.0
         listener, lock, reasons = net.near.socket.create_server((NEAR, PORT)), threading.Lock(), []
         sock = net.far.socket.create_connection((NEAR, PORT))
         peer, _ = listener.accept()
