@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from tests.bench import bounds
-from tests.bench.__main__ import main
+from tests.bench.__main__ import ROWS, main
 from tests.bench.layers import Meter
 from tests.bench.loss import bottleneck, transfer
 from tipy import log
@@ -96,6 +96,19 @@ def test_a_row_of_the_table(capsys):
     assert main(["--quick", "--repetitions", "1", "--rows", "short-ping-pong", "--json"]) == 0
     line, = json.loads(capsys.readouterr().out)
     assert line["title"] == "TCP ping-pong 64 B" and line["value"] > 0
+
+
+def test_the_table_has_every_row():
+    assert set(ROWS) == {"bulk", "busy", "background", "plain", "memory", "ping-pong", "udp", "connect", "ping",
+                         "connections", "workers", "logs"}
+    assert all(row.__doc__ for row in ROWS.values())
+
+
+def test_line_knows_its_reference():
+    line = Line("x", 6.0, "MB/s", 1.5, "bare TAP", Goal(low=5, of_value=True), (), "tipy")
+    assert line.reference == ("bare TAP", 4.0) and line.verdict == "met" and line.name == "x, tipy"
+    assert Line("x", 6.0, "MB/s", 1.0, "kernel", who="kernel").reference is None
+    assert Line("x", 6.0, "MB/s", 3.0, goal=Goal(low=5)).verdict == "NOT MET"
 
 
 def test_an_unknown_row_is_refused(capsys):

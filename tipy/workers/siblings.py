@@ -8,7 +8,8 @@ has *accepted* stay with it: hash and note agree. But others stray:
 
 * the answer to a SYN of ours may come before the note, and any segment after it has aged;
 * fragments and ICMP are hashed without ports, all of ARP is one flow;
-* when a process starts or ends, the hash is spread over another number of queues.
+* when a process starts or ends, the hash is spread over another number of queues, and a port that is used again
+  within three seconds still has its old note.
 
 Two rules bring them home. What concerns everybody (replies of ARP, claims to our address, ICMP but for echo requests,
 groups) is *copied* to all siblings. A packet whose flow a process does not know is handed to the next one, in a ring:
@@ -19,7 +20,8 @@ and only there it is answered as any host would: by a RST, by "port unreachable"
 nobody ever resets a sibling's connection, and a closed port still refuses.
 
 Not covered: raw sockets for TCP and UDP see what lands at their process; a handshake that is under way at the moment
-when a process starts or ends can fail.
+when a process starts or ends can fail; each process defends the address by itself, so a claim to it is answered by
+all; a full inbox loses packets, as a wire does.
 """
 
 import _socket as kernel          # never `socket`: that one may have been replaced by ours
