@@ -186,7 +186,8 @@ class Stream(Channel):
         """Send bytes of `view` and return how many were taken.
 
         A blocking call (deadline None) sends all of it, as the kernel does; one with a deadline returns
-        with what there was room for, unless `everything`.
+        with what there was room for, unless `everything`. MSG_EOR is accepted and means nothing: records
+        are not kept apart in segments.
         """
         if flags & MSG_DONTWAIT and deadline is None:
             deadline = NOW
