@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.test_demo import children_of
-from tipy.bench import quick
+from tipy.bench import network, quick
 from tipy.bench.network import Network
 from tipy.bench.quick import Quick
 
@@ -83,7 +83,28 @@ def test_packet_rung_measures_without_the_ceiling(monkeypatch):
     assert run.failed == [] and "needs a TAP" in run.missing["bulk, of the ceiling"]
 
 
-def test_bar_is_longer_for_what_is_better(monkeypatch):
+def test_without_tun_it_is_a_packet_socket_and_says_why(monkeypatch):
+    def no_tun(name):
+        raise OSError(2, "there is no /dev/net/tun")
+    need("packet")
+    monkeypatch.setattr(network, "attach_tap", no_tun)         # the processes are forked from this one
+    with Network() as net:
+        assert (net.rung, net.reason) == ("packet", "no TAP: there is no /dev/net/tun")
+    with pytest.raises(OSError):
+        Network("tap")
+
+
+def test_without_namespaces_it_is_in_memory_and_says_why(monkeypatch):
+    def forbidden(**options):
+        raise PermissionError(1, "unshare: Operation not permitted")
+    monkeypatch.setattr(quick, "Contest", forbidden)
+    with Quick() as run:
+        assert (run.rung, run.reason) == ("memory", "no network namespace: unshare: Operation not permitted")
+    with pytest.raises(PermissionError):
+        Quick("tap")
+
+
+def test_bar_is_longer_for_what_is_better():
     """Twice the rate and half the time are equally good."""
     from tipy.bench.contest import Line
     from tipy.bench.table import _merit
