@@ -20,8 +20,8 @@ RDHUP = 0x2000
 EVENTS = select.POLLIN | select.POLLPRI | select.POLLOUT | RDHUP
 ERRQUEUE, RECVERR = 0x2000, 11
 PATIENCE = 20                  # s after which a state counts as never reached
-NAMES = {select.POLLIN: "IN", select.POLLPRI: "PRI", select.POLLOUT: "OUT", select.POLLERR: "ERR", select.POLLHUP: "HUP",
-         RDHUP: "RDHUP"}
+NAMES = {select.POLLIN: "IN", select.POLLPRI: "PRI", select.POLLOUT: "OUT", select.POLLERR: "ERR",
+         select.POLLHUP: "HUP", RDHUP: "RDHUP"}
 
 
 def words(mask):

@@ -66,7 +66,8 @@ def transcript(net, kind, level, option):
     return told
 
 
-CASES = ([(kind, *pair) for kind in ("stream", "datagram", "raw") for pair in EVERYWHERE if (kind, *pair) != ("raw", SOL, 2)]
+CASES = ([(kind, *pair) for kind in ("stream", "datagram", "raw") for pair in EVERYWHERE
+          if (kind, *pair) != ("raw", SOL, 2)]
          + [("stream", *pair) for pair in OF_STREAMS]
          + [(kind, *pair) for kind in ("datagram", "raw") for pair in ((UDP, UDP_CORK), (SOL_RAW, ICMP_FILTER))]
          + [("icmp", SOL_RAW, ICMP_FILTER)])
@@ -97,9 +98,9 @@ def test_transparent_proxying_is_not_for_us(ours):
 # -- before and after connect -----------------------------------------------------------------------------
 
 CHOSEN = {                     # (level, option): the value to set before connect and listen
-    (SOL, 2): 1, (SOL, 6): 1, (SOL, 7): 50000, (SOL, 8): 50000, (SOL, 9): 1, (SOL, 10): 1, (SOL, 13): b"\1\0\0\0\7\0\0\0",
-    (SOL, 15): 1, (SOL, 18): 1, (SOL, 20): b"\7" + bytes(15), (SOL, 25): b"lo", (SOL, 29): 1,
-    (IP, 1): 16, (IP, 2): 33, (IP, 4): b"\1\1\1\0", (IP, 6): 1, (IP, 7): 1, (IP, 8): 1, (IP, 10): 2, (IP, 11): 1,
+    (SOL, 2): 1, (SOL, 6): 1, (SOL, 7): 50000, (SOL, 8): 50000, (SOL, 9): 1, (SOL, 10): 1,
+    (SOL, 13): b"\1\0\0\0\7\0\0\0", (SOL, 15): 1, (SOL, 18): 1, (SOL, 20): b"\7" + bytes(15), (SOL, 25): b"lo",
+    (SOL, 29): 1, (IP, 1): 16, (IP, 2): 33, (IP, 4): b"\1\1\1\0", (IP, 6): 1, (IP, 7): 1, (IP, 8): 1, (IP, 10): 2, (IP, 11): 1,
     (IP, 12): 1, (IP, 13): 1, (IP, 15): 1, (IP, 20): 1, (IP, 21): 3, (IP, 24): 1, (IP, 34): 0, (IP, 49): 0,
     (TCP, 1): 1, (TCP, 2): 1000, (TCP, 3): 1, (TCP, 4): 9, (TCP, 5): 8, (TCP, 6): 7, (TCP, 7): 3, (TCP, 8): 30,
     (TCP, 9): 2, (TCP, 10): 5000, (TCP, 18): 3000, (TCP, 25): 5000, (TCP, 36): 1}
@@ -165,8 +166,8 @@ JOIN, LEAVE = (35, GROUP + LOOPBACK), (36, GROUP + LOOPBACK)
      (BLOCK, source(BLOCK)[1] + b"long")],
     [JOIN, *(source(BLOCK, number) for number in range(12))],
     [*(source(ADD, number) for number in range(12)), LEAVE],
-    [whole(INCLUDE, 1), JOIN, whole(INCLUDE, 1), whole(EXCLUDE, 2), whole(EXCLUDE), whole(INCLUDE), whole(INCLUDE), JOIN,
-     whole(2, 1), whole(INCLUDE, 1, count=2), whole(INCLUDE, *range(11)), source(ADD, 2), source(BLOCK, 2),
+    [whole(INCLUDE, 1), JOIN, whole(INCLUDE, 1), whole(EXCLUDE, 2), whole(EXCLUDE), whole(INCLUDE), whole(INCLUDE),
+     JOIN, whole(2, 1), whole(INCLUDE, 1, count=2), whole(INCLUDE, *range(11)), source(ADD, 2), source(BLOCK, 2),
      whole(EXCLUDE), whole(EXCLUDE, interface=b"\xc0\0\2\1"), (MSFILTER, b"short")],
 ], ids=["add", "add-join", "join-add", "block", "bad", "many-blocked", "many-added", "whole"])
 def test_sources_are_named_as_linux_does(ours, steps):

@@ -114,8 +114,9 @@ import logging.handlers, pickle
 tcp, udp = socket.create_server(("127.0.0.1", 0)), socket.socket(type=socket.SOCK_DGRAM)
 udp.bind(("127.0.0.1", 0))
 log = logging.getLogger()
-for handler in (logging.handlers.SocketHandler(*tcp.getsockname()), logging.handlers.DatagramHandler(*udp.getsockname()),
-                logging.handlers.SysLogHandler(udp.getsockname())):
+handlers = logging.handlers
+for handler in (handlers.SocketHandler(*tcp.getsockname()), handlers.DatagramHandler(*udp.getsockname()),
+                handlers.SysLogHandler(udp.getsockname())):
     log.addHandler(handler)
 log.warning("a warning")
 sock = tcp.accept()[0]

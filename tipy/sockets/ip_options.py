@@ -6,7 +6,7 @@ import errno
 from tipy.datagrams import PMTU_DONT, PMTU_OMIT, PMTU_WANT
 from tipy.errors import os_error
 from tipy.sockets.constants import IPPROTO_IP, SOCK_STREAM, number
-from tipy.sockets.options import BYTE, INT, Layout, Option, add_rows, attribute, remember, remembered, stored
+from tipy.sockets.options import BYTE, INT, Layout, Option, add_rows, attribute, remember, remembered
 from tipy.tcp import ttl_guard
 
 # -- path MTU ---------------------------------------------------------------------------------------------

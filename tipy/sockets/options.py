@@ -137,22 +137,18 @@ def remembered(level, name, types=_ANY_TYPE, layout=INT):
                   lambda channel, value: remember(channel, level, name, int(bool(value))), types)
 
 
-def stored(level, name, types=_ANY_TYPE, layout=INT, low=None, high=None):
-    """The same for a number, between `low` and `high`."""
-    def set_(channel, value):
-        if low is not None and value < low or high is not None and value > high:
-            raise os_error(errno.EINVAL)
-        remember(channel, level, name, value)
-
-    return Option(layout, lambda channel: (channel.flags or {}).get((level, name), 0), set_, types)
+def stored(level, name):
+    """The same for a number."""
+    return Option(INT, lambda channel: (channel.flags or {}).get((level, name), 0),
+                  lambda channel, value: remember(channel, level, name, value))
 
 
-def constant(value, refusal=errno.ENOPROTOOPT, layout=INT, types=_ANY_TYPE):
+def constant(value, refusal=errno.ENOPROTOOPT, layout=INT):
     """What can be read and never be set."""
     def refuse(channel, data):
         raise os_error(refusal)
 
-    return Option(Layout(layout.pack, bytes), lambda channel: value, refuse, types)
+    return Option(Layout(layout.pack, bytes), lambda channel: value, refuse)
 
 
 def split(stream, other):

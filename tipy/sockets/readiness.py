@@ -28,12 +28,12 @@ Descriptors find their channel again by the inode of the near end, which all its
 import os
 import select
 import threading
-import weakref
 from functools import partial
 
 import _socket
 
 from tipy.sockets.base import BROKEN, FAULT, HANGUP, PEER_DONE, READABLE, URGENT, WRITABLE
+from tipy.sockets.watch import BYTES, ROOM, Watch, forget_all, register, registrations
 
 FILL = os.urandom(512)         # with SO_SNDBUF 0 (4608) one write of 512 makes the near end not writable;
 #                                random, to be told from what the program writes
@@ -44,11 +44,7 @@ _NOWAIT = getattr(_socket, "MSG_DONTWAIT", 0)
 
 _channels = {}                 # inode of the near end -> channel
 _table_lock = threading.Lock()
-_watches = weakref.WeakKeyDictionary()     # stack -> weak reference to its Watch
-# as they are now: gevent takes them out of the module when a program asks it to
-_poll, _epoll = getattr(select, "poll", None), getattr(select, "epoll", None)
-_IN = getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLET", 0)
-_OUT = getattr(select, "EPOLLOUT", 0)
+_poll = getattr(select, "poll", None)      # as it is now: gevent takes it out of the module
 
 
 def channel_of(fd):
@@ -61,44 +57,6 @@ def _inode(fd):
         return os.fstat(fd).st_ino
     except OSError:
         return None
-
-
-class Watch:
-    """Tells the far ends of one stack that something happened there: bytes, room, a hang-up.
-
-    An epoll of them all, edge-triggered, which the stack's driver looks at and keeps alive."""
-
-    def __init__(self, stack):
-        self._epoll = _epoll()
-        self._far = weakref.WeakValueDictionary()      # fd -> Readiness
-
-    @staticmethod
-    def of(stack):
-        """The stack's Watch, or None where there is nobody to look (virtual time) or no epoll."""
-        known = _watches.get(stack)
-        watch = known() if known is not None else None
-        if watch is None and _epoll is not None:
-            watch = Watch(stack)
-            if not stack.watch(watch._epoll.fileno(), watch._look):
-                return None
-            _watches[stack] = weakref.ref(watch)
-        return watch
-
-    def add(self, readiness):
-        """Look at this far end; closing it ends that."""
-        fd = readiness.far.fileno()
-        self._far[fd] = readiness
-        self._epoll.register(fd, _IN)
-
-    def expect(self, far, events):
-        """From now on these events matter (hang-ups always do)."""
-        self._epoll.modify(far.fileno(), events)
-
-    def _look(self):
-        for fd, _ in self._epoll.poll(0):
-            readiness = self._far.get(fd)
-            if readiness is not None:
-                readiness.channel.gate.inside.append(readiness.on_event)
 
 
 class Readiness:
@@ -161,7 +119,7 @@ class Readiness:
         The program's epolls would not notice (they hold the file, not the number), so the descriptor is
         registered anew in those that had it."""
         stale = self.inode
-        registered = list(_epoll_registrations(stale))
+        registered = list(registrations(stale))
         near = make()
         for fd in self.fds:
             if _inode(fd) == stale:
@@ -170,13 +128,7 @@ class Readiness:
                 os.set_blocking(fd, blocking)
         near.close()
         self._forget(stale)
-        for epoll_fd, fd, events in registered:
-            epoll = _epoll.fromfd(os.dup(epoll_fd))
-            try:
-                epoll.register(fd, events)
-            except OSError:
-                pass
-            epoll.close()
+        register(registered)
 
     def _show_fault(self, fault):
         """An error waits, or has been told (0). True if that could be shown."""
@@ -320,7 +272,7 @@ class Readiness:
         except OSError:
             pass
         self.filled = False
-        self._expect(_IN)
+        self._expect(BYTES)
 
     def _shut(self, how):
         try:
@@ -442,7 +394,7 @@ class Readiness:
             near.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, BRIDGE_BUFFER)
             near.detach()
         self.bridged = True
-        self._expect(_IN | _OUT)
+        self._expect(BYTES | ROOM)
         self._pump()
 
     def unbridge(self):
@@ -450,7 +402,7 @@ class Readiness:
         if not self.bridged:
             return
         self.bridged = False
-        self._expect(_IN)
+        self._expect(BYTES)
         near = self._near()
         if near is not None:
             near.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, 0)
@@ -496,23 +448,6 @@ class Readiness:
             self.collect()
 
 
-def _epoll_registrations(inode):
-    """(epoll descriptor, descriptor, events) of every epoll of this process that holds the file `inode`."""
-    if _epoll is None:
-        return
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            if "eventpoll" not in os.readlink(f"/proc/self/fd/{name}"):
-                continue
-            with open(f"/proc/self/fdinfo/{name}", encoding="ascii") as lines:
-                for line in lines:
-                    words = line.replace(":", " ").split()
-                    if words[0] == "tfd" and int(words[words.index("ino") + 1], 16) == inode:
-                        yield int(name), int(words[1]), int(words[3], 16)
-        except (OSError, ValueError, IndexError):
-            continue
-
-
 def _show_end(stack):
     """The stack has ended, perhaps because its link is gone: whoever waits on a descriptor learns it. Inside the
     gate."""
@@ -536,7 +471,7 @@ def _after_fork_in_child():
             if readiness._before is not None:
                 readiness._before.close()
     _channels.clear()
-    _watches.clear()
+    forget_all()
 
 
 if hasattr(os, "register_at_fork"):

@@ -4,7 +4,8 @@ import errno
 
 from tipy.errors import os_error
 from tipy.sockets.constants import IPPROTO_TCP
-from tipy.sockets.options import MIN_RCVBUF, NAME, RAW, STREAM, INT, Option, add_rows, attribute, remember, setting, switch
+from tipy.sockets.options import (INT, MIN_RCVBUF, NAME, RAW, STREAM, Option, add_rows, attribute, remember, setting,
+                                  switch)
 from tipy.tcp import congestion, info
 from tipy.tcp.states import State
 
