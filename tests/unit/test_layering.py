@@ -45,8 +45,8 @@ EDGE = {
     "time": "clock turns driver link.wrapper lab.worker lab.network demo bench workers",
     "threading": "clock turns outside gate signals link.pcap sockets.readiness tls driver patch demo.players "
                  "run.tracebacks run.farewell testing bench.programs bench.memory",
-    "os": "errors settings turns netlink link lab sockets.readiness stack driver demo run bench workers",
-    "select": "lab.worker sockets.readiness driver bench.probe",
+    "os": "errors settings turns netlink link lab sockets.readiness sockets.watch stack driver demo run bench workers",
+    "select": "lab.worker sockets.readiness sockets.watch driver bench.probe",
     "random": "link.faults stack bench.programs",
     "secrets": "stack",
     "ctypes": "link.heap link.ioctl lab.namespaces bench.network bench.probe",
