@@ -100,7 +100,8 @@ def test_transparent_proxying_is_not_for_us(ours):
 CHOSEN = {                     # (level, option): the value to set before connect and listen
     (SOL, 2): 1, (SOL, 6): 1, (SOL, 7): 50000, (SOL, 8): 50000, (SOL, 9): 1, (SOL, 10): 1,
     (SOL, 13): b"\1\0\0\0\7\0\0\0", (SOL, 15): 1, (SOL, 18): 1, (SOL, 20): b"\7" + bytes(15), (SOL, 25): b"lo",
-    (SOL, 29): 1, (IP, 1): 16, (IP, 2): 33, (IP, 4): b"\1\1\1\0", (IP, 6): 1, (IP, 7): 1, (IP, 8): 1, (IP, 10): 2, (IP, 11): 1,
+    (SOL, 29): 1,
+    (IP, 1): 16, (IP, 2): 33, (IP, 4): b"\1\1\1\0", (IP, 6): 1, (IP, 7): 1, (IP, 8): 1, (IP, 10): 2, (IP, 11): 1,
     (IP, 12): 1, (IP, 13): 1, (IP, 15): 1, (IP, 20): 1, (IP, 21): 3, (IP, 24): 1, (IP, 34): 0, (IP, 49): 0,
     (TCP, 1): 1, (TCP, 2): 1000, (TCP, 3): 1, (TCP, 4): 9, (TCP, 5): 8, (TCP, 6): 7, (TCP, 7): 3, (TCP, 8): 30,
     (TCP, 9): 2, (TCP, 10): 5000, (TCP, 18): 3000, (TCP, 25): 5000, (TCP, 36): 1}
