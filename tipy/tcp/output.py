@@ -61,7 +61,9 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
     tso = super_segment(tcb, mss)
     end_of_data, window_end = tcb.snd_end, tcb.snd_una + tcb.snd_wnd
     sent, limited = 0, False
-    paced = tcb.cc.pacing_rate is not None and limit is None
+    rate = None
+    if limit is None and (tcb.cc.pacing_rate is not None or tcb.refill_until is not None):
+        rate = pacing.rate(tcb)
     while limit is None or limit > 0:
         seq = tcb.snd_nxt
         length = unsent = end_of_data - seq
@@ -73,8 +75,8 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
         if quota <= 0:
             limited = True
             break
-        if paced:
-            allowed = pacing.allowance(tcb, mss)
+        if rate is not None:
+            allowed = pacing.allowance(tcb, mss, rate)
             if not allowed:
                 break
             length = min(length, allowed)
@@ -99,8 +101,8 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
             break
         count = send_segment(tcb, seq, length, fin, mss)
         sent += count
-        if paced:
-            pacing.sent(tcb, length)
+        if rate is not None:
+            pacing.sent(tcb, length, rate)
         if limit is not None:
             limit -= count
     if sent:

@@ -1,6 +1,11 @@
 """Pacing: spread segments over time instead of sending whatever cwnd allows at once.
 
-Off unless the congestion control says how fast (`pacing_rate`, bytes per second). Each segment pushes the time of the
+Off unless the congestion control says how fast (`pacing_rate`, bytes per second), with one exception. While a loss is
+repaired the peer's window cannot move, and if it is no larger than cwnd the pipe runs empty. When it opens again, all
+that cwnd allows would leave in one burst and overflow the next queue: then it is spread over one round trip
+(`refill`; RFC 6582 section 3.2 step 3 wants such a burst avoided).
+
+Each segment pushes the time of the
 next one away by length / rate; bursts of two segments (or a millisecond's worth, with offload) are let through, so
 that a timer is not needed for each.
 """
@@ -8,9 +13,23 @@ that a timer is not needed for each.
 _BURST = 0.001                 # seconds of data that may leave at once
 
 
-def allowance(tcb, mss):
+def refill(tcb):
+    """Spread over the next round trip what cwnd allows."""
+    tcb.refill_until = tcb.now() + tcb.rtt.srtt
+
+
+def rate(tcb):
+    """Bytes per second, or None: not paced."""
+    asked = tcb.cc.pacing_rate
+    if asked is None and tcb.refill_until is not None:
+        if tcb.now() < tcb.refill_until:
+            return tcb.cwnd * tcb.mss / tcb.rtt.srtt
+        tcb.refill_until = None
+    return asked
+
+
+def allowance(tcb, mss, rate):
     """How many bytes may leave now; 0: not yet, a timer has been set."""
-    rate = tcb.cc.pacing_rate
     now = tcb.now()
     if tcb.pace_at is not None and tcb.pace_at > now + 1e-9:
         if tcb.pacer is None:
@@ -20,7 +39,7 @@ def allowance(tcb, mss):
     return max(2 * mss, int(rate * _BURST) // mss * mss)
 
 
-def sent(tcb, length):
+def sent(tcb, length, rate):
     """`length` bytes have left: when may the next ones?"""
     start = tcb.now() if tcb.pace_at is None else max(tcb.pace_at, tcb.now())
-    tcb.pace_at = start + length / tcb.cc.pacing_rate
+    tcb.pace_at = start + length / rate

@@ -11,7 +11,7 @@ retransmission needless (RFC 3522, 3708, 4015); after a timeout, F-RTO (RFC 5682
 The cases and their order follow Linux's tcp_fastretrans_alert, the best tested there is.
 """
 
-from tipy.tcp import alarm, rack
+from tipy.tcp import alarm, pacing, rack
 from tipy.tcp.congestion import INFINITE
 from tipy.tcp.cwnd_validation import remembered_ssthresh
 from tipy.tcp.loss import DUPLICATE_THRESHOLD, Phase, loss_state
@@ -259,11 +259,12 @@ def reduce(tcb, loss, delivered, lost, advanced):
 
 
 def end_reduction(tcb, loss):
-    """Recovery is over: cwnd is what ssthresh says. But if the peer's window held us back meanwhile, little is in
-    flight, and all at once would overflow the next queue: slow start does the rest (RFC 6582 section 3.2 step 3)."""
+    """Recovery is over: cwnd is what ssthresh says. If little is in flight, not all of it at once."""
     if tcb.ssthresh < INFINITE and (loss.phase is Phase.CWR or loss.undo_marker is not None):
-        tcb.cwnd = min(tcb.ssthresh, tcb.in_flight + _EXIT_BURST)
+        tcb.cwnd = tcb.ssthresh
         tcb.cwnd_stamp = tcb.now()
+        if tcb.cwnd > tcb.in_flight + _EXIT_BURST:
+            pacing.refill(tcb)
 
 
 # -- undo -----------------------------------------------------------------------------------------

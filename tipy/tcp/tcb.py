@@ -41,7 +41,7 @@ class Tcb:
         "full_segments",
         # timers: one for retransmission, TLP, RACK and persist (`pending` says which), one for delayed ACKs,
         # one for the connection's life (handshake, keepalive, FIN-WAIT-2, TIME-WAIT)
-        "retransmission", "pending", "delayed_ack", "life", "pacer", "pace_at",
+        "retransmission", "pending", "delayed_ack", "life", "pacer", "pace_at", "refill_until",
         "rtt", "retries", "probes_out", "persist_backoff", "persist_since", "syn_sent_at", "fin_at", "last_heard", "keepalives_out", "challenged_at",
         # congestion control and loss recovery (recovery.py)
         "cc", "cwnd", "ssthresh", "prior_cwnd", "cwnd_limited", "max_packets_out", "cwnd_usage_seq", "cwnd_used",
@@ -86,7 +86,8 @@ class Tcb:
         self.rcv_mss = 536
         self.last_size = self.pushed = 0
         self.full_segments = 0
-        self.retransmission = self.pending = self.delayed_ack = self.life = self.pacer = self.pace_at = None
+        self.retransmission = self.pending = self.delayed_ack = self.life = self.pacer = None
+        self.pace_at = self.refill_until = None
         self.rtt = RttEstimator(settings)
         self.retries = self.probes_out = self.keepalives_out = 0
         self.persist_backoff = 0
