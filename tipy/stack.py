@@ -18,7 +18,7 @@ from tipy import signals
 from tipy.address import format_ip, format_mac, parse_ip, parse_mac, parse_network
 from tipy.arp import Arp
 from tipy.clock import RealClock
-from tipy.errors import AddressConflict, PacketError, os_error
+from tipy.errors import AddressConflict, PacketError, SetupError, os_error
 from tipy.ethernet import Ethernet
 from tipy.gate import STOPPED, Gate
 from tipy.icmp import Icmp
@@ -65,11 +65,12 @@ class Stack:
                  seed=None, settings=None, **keywords):
         given = dict(ifname=ifname, address=address, gateway=gateway, mac=mac, mtu=mtu, **keywords)
         given = {name: value for name, value in given.items() if value is not None}
+        chosen_here = settings is not None or "congestion_control" in given
         if settings is None:
             settings = Settings.load(**given)
         elif given:
             settings = settings.replace(**given)
-        _check_congestion_control(settings.congestion_control)
+        _check_congestion_control(settings.congestion_control, ValueError if chosen_here else SetupError)
         self.settings = settings
         if settings.log_channels is not None:
             choose(settings.log_channels)
@@ -340,13 +341,13 @@ class Stack:
             _log("%s", error)
 
 
-def _check_congestion_control(chosen):
-    """ValueError in one sentence if there is none of this name (a program may register more)."""
+def _check_congestion_control(chosen, wrong):
+    """wrong(one sentence) if there is none of this name (a program may register more)."""
     names = congestion.names()
     if isinstance(chosen, str) and chosen not in names:
         near = difflib.get_close_matches(chosen, names, 1)
-        raise ValueError(f"congestion_control={chosen!r}: there is none of this name: "
-                         + (f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(names)}"))
+        raise wrong(f"congestion_control={chosen!r}: there is none of this name: "
+                    + (f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(names)}"))
 
 
 # -- fork -----------------------------------------------------------------------------------------

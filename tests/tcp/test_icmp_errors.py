@@ -1,6 +1,7 @@
 """ICMP errors about TCP segments (RFC 1122 4.2.3.9, RFC 5461, RFC 5927). TB 8, 13."""
 
 import errno
+import select
 
 import pytest
 
@@ -65,12 +66,16 @@ def test_who_asks_for_errors_is_told_at_once(peer):
     net = peer.bed.socket
     sock = peer.established()
     sock.setsockopt(net.IPPROTO_IP, 11, 1)
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
     sock.send(b"x")
     peer.take()
     peer.icmp(3, 1, seq=1)
+    assert poll.poll(0) == [(sock.fileno(), select.POLLOUT | select.POLLERR)]
     with pytest.raises(OSError) as caught:
         sock.recv(10)
     assert caught.value.errno == errno.EHOSTUNREACH
+    assert poll.poll(0) == [(sock.fileno(), select.POLLOUT)]
     assert so_error(peer, sock) == 0 and sock.tcp_info()["tcpi_state"] == 1
     peer.expect("P.", 1, 1, within=1)
     peer.send("P.", 1, 2, payload=b"goes on")

@@ -16,7 +16,7 @@ from stack_helpers import (A, B, JOIN, MAC, Thread, cable, connected, make, open
                            virtual_pair)
 from tipy.address import parse_mac
 from tipy.clock import ManualClock
-from tipy.errors import PacketError
+from tipy.errors import PacketError, SetupError
 from tipy.link.memory import MemoryLink, Wire
 from tipy.link.wrapper import Observer
 from tipy.settings import Settings
@@ -162,6 +162,14 @@ def test_unknown_congestion_control_is_an_error_at_once(name, advice):
     with pytest.raises(ValueError) as caught:
         Stack(link=MemoryLink(), settings=Settings(congestion_control=name))
     assert str(caught.value).startswith(f"congestion_control={name!r}: ") and advice in str(caught.value)
+
+
+def test_unknown_congestion_control_of_the_environment_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("TIPY_CONGESTION_CONTROL", "cubik")
+    with pytest.raises(SetupError, match="did you mean 'cubic'"):
+        Stack(link=MemoryLink())
+    with pytest.raises(ValueError, match="did you mean 'reno'"):
+        Stack(link=MemoryLink(), congestion_control="rino")
 
 
 def test_socket_call_from_a_congestion_control_is_an_error():
