@@ -30,7 +30,8 @@ def _get_maxseg(channel):
 def _set_maxseg(channel, value):
     if value and not 88 <= value <= 32767:
         raise os_error(errno.EINVAL)
-    channel.options.maxseg = value or None
+    if _connection(channel) is None:       # Linux heeds it until the connection is made
+        channel.options.maxseg = value or None
 
 
 def _get_clamp(channel):

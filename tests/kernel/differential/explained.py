@@ -124,10 +124,4 @@ EXPLAINED = [
     (["a FIN at our closed window"],
      ["+ < . 1:1(0) ack 2001", "- < . 1:1(0) ack 3001", "+ < . 1:1(0) ack 4001"]
      + ["- < . 1:1(0) ack 3001 <nop,nop,sack 4001:5001>", "+ < . 1:1(0) ack 4001"] * 2, "The same."),
-    (["calls' values"],
-     ["- c.get(TCP_MAXSEG) = 1000", "+ c.get(TCP_MAXSEG) = 600", "- c.get(TCP_DEFER_ACCEPT) = 7",
-      "+ c.get(TCP_DEFER_ACCEPT) = 5", "- c.get(TCP_WINDOW_CLAMP) = 1152", "+ c.get(TCP_WINDOW_CLAMP) = 100"],
-     "Linux heeds TCP_MAXSEG only before the connection is made, counts TCP_DEFER_ACCEPT in retransmissions, "
-     "and has "
-     "a least window; tipy keeps what it was told."),
 ]
