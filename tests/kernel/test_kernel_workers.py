@@ -270,13 +270,15 @@ def example(*arguments):
 
 def use_example():
     process = example("2", TAP)
-    lines = [process.stdout.readline() for _ in range(2)]
-    said = set()
-    for _ in range(64):
-        with socket.create_connection((ADDRESS, PORT), HANG) as sock:
-            said.add(re.match(rb"this is worker (\d)", sock.recv(100))[1].decode())
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=HANG)
+    try:
+        lines = [process.stdout.readline() for _ in range(2)]
+        said = set()
+        for _ in range(64):
+            with socket.create_connection((ADDRESS, PORT), HANG) as sock:
+                said.add(re.match(rb"this is worker (\d)", sock.recv(100))[1].decode())
+    finally:                                               # it has a session of its own, nobody else would end it
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=HANG)
     return sorted(lines), said, process.returncode, err, children_of(process.pid)
 
 
