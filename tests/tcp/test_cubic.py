@@ -231,3 +231,26 @@ def test_no_queue_no_end_of_slow_start():
     for number in range(30):
         assert slow_start_round(flow, control, 0.1 - 0.001 * number) == 16
     assert flow.ssthresh == INFINITE
+
+
+def test_timeout_makes_the_window_at_the_end_of_slow_start_the_plateau():
+    """RFC 9438 section 4.8."""
+    flow, control = cubic(1000, ssthresh=2)
+    flow.ssthresh = control.on_loss()
+    control.on_rto()
+    flow.cwnd = flow.ssthresh
+    for t, cwnd in run(flow, control, 5):
+        assert cwnd <= max(C * (t + 0.1) ** 3 + 700, 700 + ALPHA * t / 0.1) + 2, t
+
+
+def test_reno_friendly_growth_stays_slow_up_to_cwnd_prior_also_after_fast_convergence():
+    """RFC 9438 section 4.3."""
+    flow, control = reduced(100, rtt=0.001)
+    flow.cwnd = 60
+    lose(flow, control)                                # cwnd 42, W_max 51, cwnd_prior 60
+    while flow.cwnd < 52:
+        round_trip(flow, control)
+    start = flow.cwnd
+    for _ in range(10):
+        round_trip(flow, control)
+    assert flow.cwnd == pytest.approx(start + 10 * ALPHA, abs=1.5)

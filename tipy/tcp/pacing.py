@@ -30,13 +30,16 @@ def rate(tcb):
 
 def allowance(tcb, mss, rate):
     """How many bytes may leave now; 0: not yet, a timer has been set."""
-    now = tcb.now()
-    if tcb.pace_at is not None and tcb.pace_at > now + 1e-9:
-        if tcb.pacer is None:
-            tcb.pacer = tcb.tcp.timer(tcb, "pacing")
-        tcb.pacer.restart_at(tcb.pace_at)
-        return 0
-    return max(2 * mss, int(rate * _BURST) // mss * mss)
+    burst = max(2 * mss, int(rate * _BURST) // mss * mss)
+    if tcb.pace_at is None or tcb.pace_at <= tcb.now():
+        return burst
+    left = burst - round((tcb.pace_at - tcb.now()) * rate)
+    if left >= mss:
+        return left // mss * mss
+    if tcb.pacer is None:
+        tcb.pacer = tcb.tcp.timer(tcb, "pacing")
+    tcb.pacer.restart_at(tcb.pace_at)
+    return 0
 
 
 def sent(tcb, length, rate):

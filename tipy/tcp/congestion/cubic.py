@@ -21,7 +21,8 @@ class Cubic(CongestionControl):
 
     def __init__(self, flow):
         super().__init__(flow)
-        self._w_max = 0.0                      # the window before the last reduction
+        self._w_max = 0.0                      # the window before the last reduction, or less: fast convergence
+        self._prior = 0.0                      # the window before the last reduction
         self._epoch = None                     # when the current growth began
         self._k = 0.0
         self._w_est = 0.0                      # what Reno would have by now
@@ -55,7 +56,7 @@ class Cubic(CongestionControl):
             self._w_est = cwnd
         t = now - self._epoch + flow.rtt.srtt
         target = min(max(C * (t - self._k) ** 3 + self._w_max, cwnd), 1.5 * cwnd)
-        self._w_est += (_ALPHA if self._w_est < self._w_max else 1.0) * acked / cwnd
+        self._w_est += (_ALPHA if self._w_est < self._prior else 1.0) * acked / cwnd
         if self._w_est > target:
             target = self._w_est
         if target > cwnd:
@@ -65,13 +66,16 @@ class Cubic(CongestionControl):
 
     def on_loss(self):
         cwnd = self.cwnd
-        self._saved = self._w_max, self._epoch, self._k, self._w_est
+        self._saved = self._w_max, self._prior, self._epoch, self._k, self._w_est
+        self._prior = cwnd
         # fast convergence (section 4.7): a flow that is losing ground makes room for newcomers
         self._w_max = cwnd * (1 + BETA) / 2 if cwnd < self._w_max else float(cwnd)
         self._epoch = None
         return max(int(cwnd * BETA), 2)
 
     def on_rto(self):
+        """Section 4.8: the plateau will be the window at which slow start ends."""
+        self._w_max = 0.0
         self._hystart.reset()
 
     def on_idle(self):
@@ -82,4 +86,4 @@ class Cubic(CongestionControl):
 
     def on_undo(self):
         if self._saved is not None:
-            self._w_max, self._epoch, self._k, self._w_est = self._saved
+            self._w_max, self._prior, self._epoch, self._k, self._w_est = self._saved
