@@ -3,6 +3,8 @@ reader to type is run in tests/kernel/test_kernel_readme.py."""
 
 import errno
 import re
+import subprocess
+import sys
 
 import pytest
 import readme_blocks as readme
@@ -137,3 +139,9 @@ def test_a_name_that_does_not_exist_suggests_a_near_one(tmp_path, monkeypatch):
     monkeypatch.setenv("TIPY_CONFIG", str(config))
     with pytest.raises(SetupError, match="did you mean IP_ADDRESS?"):
         Settings.load()
+
+
+def test_program_in_virtual_time_says_what_its_comment_says():
+    source, = [block for block in readme.blocks("python") if "ManualClock" in block]
+    done = subprocess.run([sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "2.0 seconds: ARP, then the handshake\n", done.stderr
