@@ -1,6 +1,8 @@
 """Links with a virtio_net_hdr: what does not depend on the kind of device."""
 
+import os
 import socket
+import threading
 from collections import Counter
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from link_helpers import Host
 from tipy.errors import SetupError
 from tipy.link.base import BIG_TCP_PAYLOAD, LARGEST_PAYLOAD, Offload
+from tipy.link.held import Held
 from tipy.link.tap import _takes_big_tcp
 from tipy.link.virtio import HEADER_LENGTH, VirtioLink
 
@@ -95,3 +98,46 @@ def test_small_frames_of_a_conversation_are_read_one_by_one_but_a_queue_is_notic
     assert seen > 1                                        # but not for ever
     while link.receive_batch():
         pass
+
+
+def test_calls_that_keep_the_interpreters_lock_do_what_those_of_os_do():
+    held = Held(100)
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with near, far:
+        near.setblocking(False)
+        assert held.writev(near.fileno(), [b"ab", memoryview(b"cd"), b""]) == 4
+        assert far.recv(10) == b"abcd"
+        with pytest.raises(BlockingIOError):
+            held.read(near.fileno(), 50)
+        far.send(bytes(range(200)))
+        assert held.read(near.fileno(), 1000) == bytes(range(100))
+    with pytest.raises(OSError) as caught:
+        held.read(near.fileno(), 50)
+    assert str(caught.value).startswith("[Errno 9]")
+
+
+def test_link_keeps_the_interpreters_lock_beside_a_thread_that_computes(attached):
+    link, _ = attached()
+    frame = bytes(HEADER_LENGTH) + _ETHERNET + bytes(800)
+    stop = threading.Event()
+    thread = threading.Thread(target=lambda: any(iter(stop.is_set, True)))
+    thread.start()
+    try:
+        for _ in range(500):
+            link.far.send(frame)
+            assert len(link.receive_batch()) == 1
+            if link._read is not os.read:
+                break
+        else:
+            pytest.fail("the other thread was never noticed")
+        for _ in range(20):
+            link.far.send(frame)
+            assert [bytes(data) for data, _, _ in link.receive_batch()] == [frame[HEADER_LENGTH:]]
+    finally:
+        stop.set()
+        thread.join()
+    for _ in range(3000):
+        link.receive_batch()
+        if link._read is os.read:
+            break
+    assert link._read is os.read and link._writev is os.writev

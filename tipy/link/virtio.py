@@ -19,8 +19,10 @@ the header are here.
 import errno
 import os
 import struct
+import time
 
 from tipy.link import heap
+from tipy.link.held import Held
 from tipy.link.base import LARGEST_PAYLOAD, Link
 from tipy.log import channel
 
@@ -34,6 +36,8 @@ GSO_NONE, GSO_TCPV4, GSO_TCPV6 = 0, 1, 4
 LARGEST_READ = 65536 + 14 + HEADER_LENGTH   # bytes: the largest super-segment, its frame header, this header
 BATCH = 64                                  # frames taken per turn
 _SMALL = 700                                # bytes: such a frame may be one of a conversation
+_LOST = 0.002                               # seconds in a call that does not wait: another thread computes
+_HELD = 1000                                # frames to read then with the interpreter's lock held
 _CONVERSATION = 16                          # turns without a second look after one that found nothing
 _MOST_PARTS = 1000                          # IOV_MAX is 1024
 _ETHERNET = 14
@@ -66,6 +70,9 @@ class VirtioLink(Link):
         self._fd = None
         self._skip = 0
         self._failing = False
+        self._read, self._writev = os.read, os.writev
+        self._calls = None                           # the same two with the interpreter's lock held, once needed
+        self._held = 0                               # frames still to be read with the interpreter's lock held
         self._alone = 0                              # so many times a small frame may be taken to come alone
 
     def attach(self, host):
@@ -92,7 +99,7 @@ class VirtioLink(Link):
         if len(parts) > _MOST_PARTS:
             parts = [b"".join(parts)]
         try:
-            os.writev(self._fd, parts)
+            self._writev(self._fd, parts)
         except OSError as error:
             self._not_sent(error, sum(map(len, parts)))
         else:
@@ -107,9 +114,14 @@ class VirtioLink(Link):
         fd, skip = self._fd, self._skip
         if fd is None:
             return batch
+        read, before = self._read, time.monotonic()
         try:
             for _ in range(BATCH):
-                data = os.read(fd, LARGEST_READ)
+                data = read(fd, LARGEST_READ)
+                now = time.monotonic()
+                if now - before > _LOST:
+                    read = self._hold()
+                before = now
                 frame = memoryview(data)
                 if not skip:
                     batch.append((frame, False, 0))
@@ -126,7 +138,26 @@ class VirtioLink(Link):
         except OSError as error:
             if not batch:                            # else the next read says it again
                 raise self._explain(error) from None
+        finally:
+            if self._held:
+                self._let_go(len(batch))
         return batch
+
+    # -- beside a thread that computes -----------------------------------------------------------
+
+    def _hold(self):
+        """Keep the interpreter's lock for a while; see held.py. Returns how to read."""
+        if self._calls is None:
+            self._calls = Held(LARGEST_READ)
+        self._read, self._writev = self._calls.read, self._calls.writev
+        self._held = _HELD
+        return self._read
+
+    def _let_go(self, frames):
+        """So many frames were read with the lock held. In the end see whether that is still needed."""
+        self._held = max(self._held - max(frames, 1), 0)
+        if not self._held:
+            self._read, self._writev = os.read, os.writev
 
     # -- when it does not work --------------------------------------------------------------------
 
