@@ -61,12 +61,15 @@ class _Bell:
 
     def wait(self, milliseconds):
         """Sleep until rung, the link is readable, or time is up."""
-        if not self._rung and not (self._spin and self._ask()):
-            before = monotonic()
-            self.poll.poll(milliseconds)
-            if self._eager:
-                self._spin = _SPIN if monotonic() - before < _SPIN else 0.0
-        if self._rung:
+        ready = ()
+        if not self._rung:
+            ready = self._spin and self._ask()
+            if not ready:
+                before = monotonic()
+                ready = self.poll.poll(milliseconds)
+                if self._eager:
+                    self._spin = _SPIN if monotonic() - before < _SPIN else 0.0
+        if self._rung or ready and ready[0][0] == self._read_end:     # its write may come after our last read
             self._rung = False
             try:
                 os.read(self._read_end, 512)
@@ -74,13 +77,14 @@ class _Bell:
                 pass
 
     def _ask(self):
-        """Look for a moment without sleeping; True if there was something."""
+        """Look for a moment without sleeping; what there was."""
         poll, until = self.poll.poll, monotonic() + self._spin
         while monotonic() < until:
-            if poll(0):
-                return True
+            ready = poll(0)
+            if ready:
+                return ready
             _yield()                                   # perhaps who shall answer wants this very CPU
-        return False
+        return ()
 
     def close(self):
         """Release the descriptors."""
@@ -295,7 +299,8 @@ class Driver:
         self._leading = threading.get_ident()
         if self._left_at + _STAND_BACK < self._led_since:
             self._bell.ring()                          # the thread is polling: let it stand back
-        timeout = self._until_alarm()
+        # what was left for whoever comes in next may have rung for the thread, which stands back now
+        timeout = 0 if self._stack.gate.inside else self._until_alarm()
         while True:
             self._serving = False                      # before looking at `woken`: see _wake_leader
             if waiter.woken or not self._running:

@@ -58,3 +58,22 @@ def test_retransmissions_are_never_larger_than_64_kb(bed):
     peer.take()
     peer.send(".", win=4096)
     assert 0 < write_more(bed, sock) <= CLASSIC
+
+
+@pytest.mark.parametrize("mss, total", [(1460, 262056), (536, 65024)])
+def test_probe_of_a_super_segment_that_was_cut_with_another_mss(bed, mss, total):
+    """SACK blocks to report make segments shorter: where the last one begins depends on what they were then."""
+    peer = Peer(bed)
+    sock = peer.established(ws=10, sack=True, mss=mss)
+    peer.send(".", win=4096)
+    for number in range(1, 4):
+        peer.send(".", seq=1 + 2000 * number, payload=500)
+    sock.send(bytes(total))
+    sent = [segment for segment in peer.take() if segment.length]
+    bed.advance(0.29)                  # the tail loss probe
+    probe, = [segment for segment in peer.take() if segment.length]
+    assert 0 < probe.length <= mss and probe.end == sent[-1].end == 1 + total
+    peer.send(".", ack=1 + total)
+    assert sock.tcp_info()["tcpi_unacked"] == 0
+    sock.send(bytes(100))
+    assert [segment.length for segment in peer.take()] == [100]

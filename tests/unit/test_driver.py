@@ -79,6 +79,25 @@ def test_work_left_by_a_finalizer_is_done_though_nobody_comes_in(stack):
         assert done.wait(JOIN)
 
 
+def test_work_left_just_before_a_thread_leads_does_not_wait_for_a_frame(pair, monkeypatch):
+    """It rang for the driver's thread, which stands back when it sees the leader."""
+    a, b = pair
+    client, _server = connected(a, b)
+    driver, done = a._driver, threading.Event()
+    lead = driver._lead_until
+
+    def leave_work_and_lead(*args):
+        a.gate.later(done.set)
+        lead(*args)
+
+    monkeypatch.setattr(driver, "_lead_until", leave_work_and_lead)
+    reading = Thread(client.recv, 10)
+    assert done.wait(JOIN)
+    client.close()
+    with pytest.raises(OSError):
+        reading.result()
+
+
 # -- reading the link -----------------------------------------------------------------------------
 
 
@@ -216,3 +235,12 @@ def test_closed_bell_writes_to_nobody():
     with pytest.raises(BlockingIOError):
         os.read(read_end, 10)
     os.close(read_end), os.close(write_end)
+
+
+def test_bell_whose_write_comes_after_the_answer_does_not_ring_for_ever():
+    """The flag is set before the descriptor is written to; a waiter may have been woken by something else meanwhile."""
+    bell = _Bell()
+    os.write(bell._write_end, (1).to_bytes(8, "little"))
+    bell.wait(JOIN * 1000)
+    assert bell.poll.poll(0) == []
+    bell.close()

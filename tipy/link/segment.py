@@ -1,6 +1,6 @@
 """Finishing what offload leaves open: cut super-segments to wire size, complete checksums.
 
-A frame that a link with offload passes up or down may be a single TCP segment of up to 64 KB whose checksum
+A frame that a link with offload passes up or down may be a single TCP segment of up to 256 KB whose checksum
 holds only the pseudo-header sum. Whoever shows frames to somebody else (a capture), or treats them one by one
 (injected faults), needs what would have been on the wire: the work of a network card, in software, for IPv4.
 

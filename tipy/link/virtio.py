@@ -33,7 +33,8 @@ HEADER_LENGTH = HEADER.size
 NEEDS_CSUM, DATA_VALID = 1, 2
 GSO_NONE, GSO_TCPV4, GSO_TCPV6 = 0, 1, 4
 
-LARGEST_READ = 65536 + 14 + HEADER_LENGTH   # bytes: the largest super-segment, its frame header, this header
+LARGEST_READ = 65536 + 14 + HEADER_LENGTH   # bytes: an IP packet, its frame header, this header
+_MOST_READ = (1 << 19) + 14 + HEADER_LENGTH # the same with Linux's largest super-segment (BIG TCP)
 BATCH = 64                                  # frames taken per turn
 _SMALL = 700                                # bytes: such a frame may be one of a conversation
 _LOST = 0.002                               # seconds in a call that does not wait: another thread computes
@@ -70,6 +71,7 @@ class VirtioLink(Link):
         self._fd = None
         self._skip = 0
         self._failing = False
+        self._most = LARGEST_READ                    # bytes of one read
         self._read, self._writev = os.read, os.writev
         self._calls = None                           # the same two with the interpreter's lock held, once needed
         self._held = 0                               # frames still to be read with the interpreter's lock held
@@ -117,13 +119,16 @@ class VirtioLink(Link):
         read, before = self._read, time.monotonic()
         try:
             for _ in range(BATCH):
-                data = read(fd, LARGEST_READ)
+                data = read(fd, self._most)
                 now = time.monotonic()
                 if now - before > _LOST:
                     read = self._hold()
                 before = now
                 frame = memoryview(data)
-                if not skip:
+                if len(data) == self._most:          # cut by this read, and with it the place of its FIN: lost
+                    self._most, self._calls = _MOST_READ, None
+                    self._count("link.drop_cut")
+                elif not skip:
                     batch.append((frame, False, 0))
                 elif len(data) > skip:
                     flags, gso_type, _, gso_size, _, _ = HEADER.unpack_from(data)
@@ -148,7 +153,7 @@ class VirtioLink(Link):
     def _hold(self):
         """Keep the interpreter's lock for a while; see held.py. Returns how to read."""
         if self._calls is None:
-            self._calls = Held(LARGEST_READ)
+            self._calls = Held(self._most)
         self._read, self._writev = self._calls.read, self._calls.writev
         self._held = _HELD
         return self._read

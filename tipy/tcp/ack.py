@@ -226,7 +226,7 @@ def _clean(tcb, ack, news, prior_fack):
 
 
 def _drop(tcb, ack):
-    """Forget records and bytes before `ack`. Returns (wire segments, when the last whole record was sent or None)."""
+    """Forget records and bytes before `ack`. Returns (wire segments, when the last of them was sent or None)."""
     records = tcb.records
     done = acked = 0
     latest = None
@@ -236,6 +236,7 @@ def _drop(tcb, ack):
             if count:
                 tcb.tso_max = LARGEST_PAYLOAD          # it was cut on its way: large ones have no advantage there
                 acked += count
+                latest = record.sent_at
                 record.count -= count
             record.seq = max(record.seq, ack)
             break

@@ -75,13 +75,14 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
         if quota <= 0:
             limited = True
             break
+        most = min(tso, max(min(cwnd >> 1, _BURST), cwnd >> 2, 1) * mss)   # at most half a window, a long one a quarter
         if rate is not None:
             allowed = pacing.allowance(tcb, mss, rate)
             if not allowed:
                 break
-            length = min(length, allowed)
-        if length > mss:                                   # a burst is at most half a window, a long one a quarter
-            length = min(length, tso, min(quota, max(min(cwnd >> 1, _BURST), cwnd >> 2, 1)) * mss)
+            most = min(most, allowed)
+        if length > mss:
+            length = min(length, most, quota * mss)
             if limit is not None:
                 length = min(length, limit * mss)
         window = window_end - seq
@@ -89,9 +90,9 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
             length = window // mss * mss                   # never a partial segment at the window's edge
             if length <= 0:
                 break
-        if (length < tso and tso > mss and tcb.packets_out * mss >= tso and tcb.rtt.srtt < _SOON
+        if (length < most and tso > mss and tcb.packets_out * mss >= tso and tcb.rtt.srtt < _SOON
                 and not fin and limit is None):
-            limited = quota * mss < tso
+            limited = quota * mss < most
             break                                          # the next ACK is near, and will find a full one
         partial = length % mss
         if partial and not (length == unsent and _may_send_partial(tcb, hold, nagle)):

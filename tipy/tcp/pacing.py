@@ -1,13 +1,12 @@
 """Pacing: spread segments over time instead of sending whatever cwnd allows at once.
 
 Off unless the congestion control says how fast (`pacing_rate`, bytes per second), with one exception. While a loss is
-repaired the peer's window cannot move, and if it is no larger than cwnd the pipe runs empty. When it opens again, all
-that cwnd allows would leave in one burst and overflow the next queue: then it is spread over one round trip
-(`refill`; RFC 6582 section 3.2 step 3 wants such a burst avoided).
+repaired the peer's window cannot move, and if it is no larger than cwnd the pipe runs empty. When recovery ends, all
+that cwnd allows would leave in one burst and overflow the next queue: for one round trip it is spread (`refill`;
+RFC 6582 section 3.2 step 3 wants such a burst avoided).
 
-Each segment pushes the time of the
-next one away by length / rate; bursts of two segments (or a millisecond's worth, with offload) are let through, so
-that a timer is not needed for each.
+Each segment pushes the time of the next one away by length / rate; bursts of two segments, or a millisecond's worth,
+are let through, so that a timer is not needed for each.
 """
 
 _BURST = 0.001                 # seconds of data that may leave at once

@@ -1,7 +1,7 @@
 """What is in flight: one record per transmission, in sequence order.
 
-A record is a byte range of the stream that left in one go (one wire segment, or up to 64 KB of them with
-offload), with the time it was last sent and what has become of it. Ranges are split where a SACK block or a
+A record is a byte range of the stream that left in one go (one wire segment, or a super-segment of many
+with offload), with the time it was last sent and what has become of it. Ranges are split where a SACK block or a
 retransmission cuts them, and SACKed neighbours are merged again, so a list stays short however long the
 window is. The bytes themselves stay in the send queue.
 """
@@ -49,6 +49,7 @@ def split(tcb, index, at, mss):
     segment that is cut counts as two from now on."""
     records, loss = tcb.records, tcb.loss
     first = records[index]
+    assert first.seq < at < first.end, (first.seq, at, first.end)
     rest = Sent(at, first.end, first.sent_at, 1, first.fin)
     rest.sacked, rest.lost, rest.resent, rest.ever = first.sacked, first.lost, first.resent, first.ever
     first.end, first.fin = at, False

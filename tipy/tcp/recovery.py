@@ -117,7 +117,7 @@ def _newreno(tcb, loss, advanced):
             or loss.phase is Phase.RECOVERY and advanced):
         head = tcb.records[0]
         if not head.lost:
-            if head.count > 1:
+            if head.count > 1 and head.end - head.fin - head.seq > tcb.mss:
                 split(tcb, 0, head.seq + tcb.mss, tcb.mss)
             loss.mark_lost(tcb, head)
 
@@ -460,6 +460,8 @@ def resend_oversized(tcb):
             tcb.packets_out += count - record.count
             record.count = count
             found = True
+    if found and not tcb.sack_ok:
+        loss.sacked_out = 0                            # duplicate ACKs counted them; they are lost now
     if found and loss.phase is not Phase.LOSS:
         loss.high_seq = tcb.snd_nxt
         tcb.ssthresh = remembered_ssthresh(tcb)

@@ -103,7 +103,7 @@ class Tcb:
         self.cwnd_stamp = now
         self.records = []
         self.packets_out = 0
-        self.loss = None                       # LossRecovery, made with the first sign of loss
+        self.loss = None                       # LossState, made with the first sign of loss
         self.total_retrans = self.bytes_acked = self.bytes_received = self.segs_in = self.segs_out = 0
         self.data_segs_in = self.data_segs_out = self.lost_total = self.delivered = 0
         self.error = self.soft_error = 0

@@ -18,8 +18,9 @@ def travel_light(tcb):
     """Nobody will ask this connection anything any more, and it sends nothing but ACKs: let go of what only a sender
     needs. A busy server has thousands of them."""
     tcb.disarm()
-    if tcb.delayed_ack is not None:
-        tcb.delayed_ack.cancel()
+    for timer in (tcb.delayed_ack, tcb.pacer):
+        if timer is not None:
+            timer.cancel()
     tcb.cc = tcb.rtt = tcb.loss = tcb.early = tcb.sendq = tcb.push_marks = None
     tcb.retransmission = tcb.delayed_ack = tcb.pacer = None
 

@@ -139,9 +139,11 @@ def _resend_tail(tcb):
     index = len(tcb.records) - 1
     tail = tcb.records[index]
     if tail.count > 1:
-        mss = tcb.mss
-        split(tcb, index, tail.seq + (tail.count - 1) * mss, mss)
-        index += 1
+        length = tail.end - tail.fin - tail.seq
+        at = tail.seq + (length - 1) // tcb.mss * tcb.mss      # the MSS may have been another when it was sent
+        if at > tail.seq:
+            split(tcb, index, at, tcb.mss)
+            index += 1
     return retransmit(tcb, index)
 
 
