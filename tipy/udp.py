@@ -22,10 +22,9 @@ from tipy.errors import os_error
 from tipy.link.base import Offload
 from tipy.ports import PortTable
 from tipy.wire.icmp import DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED
-from tipy.wire.ipv4 import PROTOCOL_UDP
+from tipy.wire.ipv4 import MAX_PACKET, PROTOCOL_UDP
 from tipy.wire.udp import HEADER_LENGTH, STRUCT
 
-MAX_PACKET = 65535
 _OFFLOAD = Offload(0, 20, 6, 28)
 
 

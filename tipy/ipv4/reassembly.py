@@ -21,10 +21,10 @@ from functools import partial
 from tipy.address import format_ip
 from tipy.errors import PacketError
 from tipy.log import channel
+from tipy.wire.ipv4 import MAX_PACKET
 
 MAX_BYTES = 1 << 20
 MAX_DATAGRAMS = 64
-MAX_PACKET = 65535
 PIECE_OVERHEAD = 64            # bytes a piece is taken to cost besides its data
 _NOT_ECT, _CE = 0, 3
 
