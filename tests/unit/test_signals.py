@@ -190,12 +190,13 @@ def test_handler_that_uses_sockets_of_the_stack_does_not_deadlock(pair):
     echoing, stack = Thread(echo, server), client._channel.stack
     mine, theirs = (stack.socket.socket(stack.socket.AF_INET, stack.socket.SOCK_DGRAM) for _ in range(2))
     theirs.bind(("127.0.0.1", 0))
-    told = []
+    told, over = [], []
 
     def handler(signum, frame):
         mine.sendto(b"%d" % len(told), theirs.getsockname())
         told.append(theirs.recv(100))
-        signal.setitimer(signal.ITIMER_REAL, INTERVAL)
+        if not over:
+            signal.setitimer(signal.ITIMER_REAL, INTERVAL)
 
     signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, INTERVAL)
@@ -210,6 +211,7 @@ def test_handler_that_uses_sockets_of_the_stack_does_not_deadlock(pair):
             data = client.recv(end - at)
             assert data == pattern(at, len(data))
             at += len(data)
+    over.append(True)                                  # a handler that runs from here on sets no further alarm
     signal.setitimer(signal.ITIMER_REAL, 0)
     client.shutdown(1)
     assert client.recv(10) == b"" and echoing.result() == (at, True)
