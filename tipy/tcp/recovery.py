@@ -263,7 +263,7 @@ def end_reduction(tcb, loss):
     if tcb.ssthresh < INFINITE and (loss.phase is Phase.CWR or loss.undo_marker is not None):
         tcb.cwnd = tcb.ssthresh
         tcb.cwnd_stamp = tcb.now()
-        if tcb.cwnd > tcb.in_flight + _EXIT_BURST:
+        if min(tcb.cwnd, tcb.snd_wnd // tcb.mss) > tcb.in_flight + _EXIT_BURST:
             pacing.refill(tcb)
 
 
