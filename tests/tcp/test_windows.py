@@ -379,3 +379,22 @@ def drain(sock):
 
 
 __all__ = ["ANY"]
+
+
+def test_peer_that_fills_a_small_window_sees_the_rest_of_the_buffer_once_it_is_free(make):
+    """TB 6: a window of more than half of the buffer is not updated when the user reads, as on Linux; but a peer that
+    fills it each time, and is acknowledged before the user reads, must not be held to it for ever."""
+    peer = make(rcvbuf=65536, rcvbuf_max=65536)
+    sock = peer.established(win=65535)
+    for _ in range(14):
+        peer.send_data(1000)
+    peer.take()
+    assert len(sock.recv(20000)) == 14000
+    peer.expect_nothing(1.0)                           # 18 KB of 32 are announced: enough, as far as anybody knows
+    for _ in range(18):
+        peer.send_data(1000)
+    left = peer.room(peer.take()[-1])
+    assert left < 20000
+    assert len(sock.recv(20000)) == 18000
+    update, = peer.take()
+    assert update.length == 0 and peer.room(update) >= 32000

@@ -19,7 +19,7 @@ def scale_for(space):
 class ReceiveWindow:
     """What we have announced and what we may announce next. Bytes."""
 
-    __slots__ = ("space", "_cap", "scale", "offered", "wnd", "edge", "threshold", "_mss",
+    __slots__ = ("space", "_cap", "scale", "offered", "wnd", "edge", "threshold", "_mss", "_filled",
                  "_measure_from", "_measure_at", "_measured")
 
     def __init__(self, settings, options, mss):
@@ -38,6 +38,7 @@ class ReceiveWindow:
         self.wnd = 0                   # RCV.WND as last announced, counted from `edge - wnd`
         self.edge = 0                  # the right edge announced: nothing beyond it is accepted
         self.threshold = 0
+        self._filled = False           # the peer had used up the window when we announced this one
         self.start(mss)
         self._measure_from = None
         self._measure_at = 0.0
@@ -95,15 +96,20 @@ class ReceiveWindow:
             step = 1 << self.scale
             window = (current + step - 1) & -step
         window = min(window, _UNSCALED << self.scale)
+        self._filled = current < rcv_mss
         self.wnd = window
         self.edge = rcv_nxt + window
         return window >> self.scale
 
     def worth_telling(self, rcv_nxt, queued, rcv_mss):
-        """The user has read: is the window now so much wider that the peer should hear of it?"""
+        """The user has read: is the window now so much wider that the peer should hear of it?
+
+        As on Linux, with one exception: a peer that fills a window of more than half of the buffer each time, and gets
+        the same again because its data is unread when it is acknowledged, would never see the other half.
+        """
         current = max(self.edge - rcv_nxt, 0)
         if 2 * current > self.space:
-            return False
+            return self._filled and self.offer(rcv_nxt, queued, rcv_mss) - current >= self.space >> 2
         window = self.offer(rcv_nxt, queued, rcv_mss)
         return window > current and (window >= 2 * current if current >= 2 * rcv_mss
                                      else window - current >= min(rcv_mss, self.space // 2))
