@@ -673,3 +673,10 @@ def test_info_while_recovering(peer):
             figures["tcpi_total_retrans"]) == (10, 3, 1, 1, 1)
 
 
+def test_retransmissions_of_one_instant_are_told_apart(peer):
+    """RFC 8985 6.2: the last of three retransmissions that left together arrived, so the two before it were lost."""
+    sock = sending(peer, 10)
+    assert sack(peer, (4, 10)) == [1, 2, 3]
+    peer.bed.advance(RTT)
+    assert sack(peer, (3, 10)) == [1, 2]
+    assert info(sock, "total_retrans") == 5

@@ -411,6 +411,8 @@ class Tcp:
         """Full segments with DF vanish and no ICMP says why (RFC 4821 section 7.7): try smaller ones."""
         if tcb.retries < 3 or not self.settings.pmtu_discovery or tcb.path.loopback:
             return
+        if any(record.sacked and record.end - record.seq >= tcb.mss for record in tcb.records):
+            return                                     # full ones do get through: this is loss
         if tcb.records and tcb.records[0].end - tcb.records[0].seq >= tcb.mss > 1024:
             self.counters["tcp.black_hole_suspected"] += 1
             self._packet_too_big(tcb, max(1024 + 40 + tcb.option_bytes, 1064))

@@ -33,7 +33,7 @@ class LossState:
         "phase", "sacked_out", "lost_out", "retrans_out", "high_seq", "fack",
         "undo_marker", "undo_retrans", "retrans_stamp", "stalled_since", "prior_ssthresh", "prior_cwnd", "prr_delivered", "prr_out",
         "reordering", "reordering_seen", "dsack_seen", "dsack_count", "reneged", "frto", "hold_back",
-        "rack_time", "rack_end", "rack_rtt", "rack_advanced", "rack_steps", "rack_persist", "rack_dsack",
+        "rack_order", "rack_end", "rack_rtt", "rack_advanced", "rack_steps", "rack_persist", "rack_dsack",
         "rack_round_end", "tlp_end", "tlp_resent")
 
     def __init__(self, tcb):
@@ -54,7 +54,7 @@ class LossState:
         self.dsack_count = 0
         self.reneged = self.frto = False
         self.hold_back = False                 # F-RTO has sent new data: no retransmissions with this ACK
-        self.rack_time = -1.0                  # when the most recently sent of the delivered segments was sent
+        self.rack_order = 0                    # the last transmission of those known to be delivered
         self.rack_end = 0
         self.rack_rtt = 0.0
         self.rack_advanced = False

@@ -144,7 +144,8 @@ def send_segment(tcb, seq, length, fin, mss):
         tcb.small_end = end
     count = -(-length // mss) or 1
     tcb.snd_nxt = end + fin
-    tcb.records.append(Sent(seq, end + fin, tcb.now(), count, fin))
+    tcb.transmissions += 1
+    tcb.records.append(Sent(seq, end + fin, tcb.now(), tcb.transmissions, count, fin))
     tcb.packets_out += count
     transmit(tcb, seq, flags, tcb.sendq.slice(seq, end) if length else [], length, mss, tos)
     return count
@@ -234,7 +235,8 @@ def retransmit(tcb, index, segments=1):
     flags = ACK | (FIN if fin else 0)
     if tcb.push_marks and _has_push(tcb, record.seq, record.seq + length):
         flags |= PSH
-    record.sent_at = tcb.now()
+    tcb.transmissions += 1
+    record.sent_at, record.order = tcb.now(), tcb.transmissions
     record.ever = True
     tcb.total_retrans += record.count
     views = tcb.sendq.slice(record.seq, record.seq + length) if length else []

@@ -1,8 +1,9 @@
 """RACK: loss by time instead of by counting (RFC 8985).
 
-Of all segments known to be delivered, remember the one that was *sent* last, and when. A segment sent before that
-one and still not acknowledged, although a round trip plus a reordering window has passed, is lost. That holds for
-retransmissions as well, which no count of duplicate ACKs can judge.
+Of all segments known to be delivered, remember the one that was *sent* last. (The RFC compares times, and positions
+within one instant; here transmissions are numbered.) A segment sent before that one and still not acknowledged, although
+a round trip plus a reordering window has passed, is lost. That holds for retransmissions as well, which no count of
+duplicate ACKs can judge.
 
 The reordering window is a quarter of the smallest RTT; it is zero as long as the path has shown no reordering and
 three segments above the hole have arrived, and it grows when DSACKs show that we were too quick.
@@ -21,8 +22,8 @@ def advance(tcb, loss, record):
         return                                 # it must have been the original that arrived
     loss.rack_advanced = True
     loss.rack_rtt = rtt
-    if _sent_after(record.sent_at, record.end, loss.rack_time, loss.rack_end):
-        loss.rack_time, loss.rack_end = record.sent_at, record.end
+    if (record.order, record.end) > (loss.rack_order, loss.rack_end):
+        loss.rack_order, loss.rack_end = record.order, record.end
 
 
 def detect(tcb, loss):
@@ -33,11 +34,10 @@ def detect(tcb, loss):
     for record in tcb.records:
         if record.sacked or record.lost and not record.resent:
             continue
-        if record.ever:
-            if record.sent_at >= loss.rack_time:       # the tie-break by position holds for first transmissions only
-                continue
-        elif not _sent_after(loss.rack_time, loss.rack_end, record.sent_at, record.end):
-            break                              # this one and all that follow were sent later
+        if (record.order, record.end) >= (loss.rack_order, loss.rack_end):
+            if not record.ever:
+                break                          # this one and all that follow were sent later
+            continue
         left = record.sent_at + window - now
         if left <= 1e-9:
             loss.mark_lost(tcb, record)
@@ -83,7 +83,3 @@ def update_window(tcb, loss, prior_una):
         loss.rack_persist = _PERSIST
     elif not loss.rack_persist:
         loss.rack_steps = 1
-
-
-def _sent_after(time1, end1, time2, end2):
-    return time1 > time2 or time1 == time2 and end1 > end2

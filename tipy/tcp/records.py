@@ -12,6 +12,7 @@ from bisect import bisect_right
 class Sent:
     """seq..end was sent at `sent_at`.
 
+    order     its last transmission was the connection's order-th: tells apart those of one instant
     count     wire segments it stands for (the unit of cwnd)
     sacked    the peer has it
     lost      believed lost
@@ -20,12 +21,13 @@ class Sent:
     fin       its last sequence number is the FIN
     """
 
-    __slots__ = ("seq", "end", "sent_at", "count", "sacked", "lost", "resent", "ever", "fin")
+    __slots__ = ("seq", "end", "sent_at", "order", "count", "sacked", "lost", "resent", "ever", "fin")
 
-    def __init__(self, seq, end, sent_at, count, fin=False):
+    def __init__(self, seq, end, sent_at, order, count, fin=False):
         self.seq = seq
         self.end = end
         self.sent_at = sent_at
+        self.order = order
         self.count = count
         self.sacked = self.lost = self.resent = self.ever = False
         self.fin = fin
@@ -50,7 +52,7 @@ def split(tcb, index, at, mss):
     records, loss = tcb.records, tcb.loss
     first = records[index]
     assert first.seq < at < first.end, (first.seq, at, first.end)
-    rest = Sent(at, first.end, first.sent_at, 1, first.fin)
+    rest = Sent(at, first.end, first.sent_at, first.order, 1, first.fin)
     rest.sacked, rest.lost, rest.resent, rest.ever = first.sacked, first.lost, first.resent, first.ever
     first.end, first.fin = at, False
     if first.count > 1:

@@ -45,7 +45,7 @@ class Tcb:
         "rtt", "retries", "probes_out", "persist_backoff", "persist_since", "syn_sent_at", "fin_at", "last_heard", "keepalives_out", "challenged_at",
         # congestion control and loss recovery (recovery.py)
         "cc", "cwnd", "ssthresh", "prior_cwnd", "cwnd_limited", "max_packets_out", "cwnd_usage_seq", "cwnd_used",
-        "cwnd_stamp", "records", "packets_out", "loss",
+        "cwnd_stamp", "records", "transmissions", "packets_out", "loss",
         # totals for tcp_info
         "total_retrans", "bytes_acked", "bytes_received", "segs_in", "segs_out", "data_segs_in", "data_segs_out",
         "lost_total", "delivered",
@@ -102,6 +102,7 @@ class Tcb:
         self.max_packets_out = self.cwnd_used = 0
         self.cwnd_stamp = now
         self.records = []
+        self.transmissions = 0                 # of records, first ones and others
         self.packets_out = 0
         self.loss = None                       # LossState, made with the first sign of loss
         self.total_retrans = self.bytes_acked = self.bytes_received = self.segs_in = self.segs_out = 0
