@@ -145,8 +145,11 @@ class PcapngWriter:
 
     def _before_fork(self):
         """Empty the buffer, and let nobody fill it until the fork is over."""
-        self.flush()
         self._held = self._writing.acquire(timeout=_PATIENCE)
+        if self._held:
+            for _ in range(len(self._pending)):        # not what others add meanwhile: that has no end
+                self._act(self._pending.popleft())
+            self._act(_FLUSH)
 
     def _after_fork(self):
         if self._held:

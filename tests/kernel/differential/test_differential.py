@@ -24,7 +24,7 @@ from explained import EXPLAINED, KERNEL
 SCRIPTS = [script for module in (scripts_loss, scripts_window, scripts_sending, scripts_path,
                                  scripts_handshake, scripts_states)
            for script in module.scripts()]
-TIMES = 4                      # that a script is run before its differences count
+TIMES = 8                      # that a script is run before its differences count
 _PATIENCE = 60
 
 
