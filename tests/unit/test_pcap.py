@@ -174,7 +174,7 @@ def test_a_fork_while_others_write_tears_no_block():
     writer = PcapngWriter(file)
 
     def keep_writing():
-        while not stop.is_set():
+        while not stop.wait(0.0002):                   # without a pause the file grows faster than forks can copy it
             writer.write(b"frame", 1.0)
 
     thread = threading.Thread(target=keep_writing, daemon=True)
