@@ -27,7 +27,7 @@ ROWS = {
     "workers": crew.workers,
     "logs": logs,
 }
-_ALL_ROWS = {True: "one minute", False: "five minutes"}
+_ALL_ROWS = {True: "one minute", False: "four minutes"}
 HIDDEN = {"short-bulk": bulk.stack_only, "short-ping-pong": latency.stack_only}
 
 

@@ -20,6 +20,18 @@ A, B = "10.0.0.1", "10.0.0.2"
 MAC = {A: "02:00:00:00:00:0a", B: "02:00:00:00:00:0b"}
 
 
+class Endpoint:
+    """The least that one can wait for."""
+
+    def __init__(self, name="endpoint"):
+        self.waiters = self.readiness = None
+        self.name = name
+        self.ready = False
+
+    def __repr__(self):
+        return f"<{self.name}>"
+
+
 class Cable(Link):
     """A link with a descriptor, as a TAP is: one end of a datagram socket pair."""
 

@@ -4,24 +4,11 @@ import threading
 
 import pytest
 
+from stack_helpers import JOIN, Endpoint
 from tipy.clock import ManualClock, RealClock
 from tipy.gate import Gate
 from tipy.testing.calls import Call
 from tipy.timers import Timers
-
-JOIN = 20                      # seconds after which a thread counts as stuck
-
-
-class Endpoint:
-    """The least that one can wait for."""
-
-    def __init__(self, name="endpoint"):
-        self.waiters = self.readiness = None
-        self.name = name
-        self.ready = False
-
-    def __repr__(self):
-        return f"<{self.name}>"
 
 
 def make_gate(clock):

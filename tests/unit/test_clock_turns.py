@@ -9,24 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from stack_helpers import JOIN, Endpoint
 from tipy import signals, turns
 from tipy.clock import ManualClock
 from tipy.gate import Gate
 from tipy.timers import Timers
-
-JOIN = 20                      # seconds after which a thread counts as stuck
-
-
-class Endpoint:
-    """The least that one can wait for."""
-
-    def __init__(self, name="endpoint"):
-        self.waiters = self.readiness = None
-        self.name = name
-        self.ready = False
-
-    def __repr__(self):
-        return f"<{self.name}>"
 
 
 class Program:

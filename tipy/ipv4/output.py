@@ -1,7 +1,7 @@
 """The way down: IP headers and fragmentation (RFC 791 3.2, RFC 6864 for the ID field).
 
-`send` is on the path of every segment: with no options it packs the header in one go, its checksum computed
-from the header's fields and the addresses' sum that the Path remembers.
+`send` is on the path of every segment: with no options it packs the header in one go, and computes its
+checksum of the header's fields and the addresses' sum that the Path remembers.
 
 The ID only matters to datagrams that may be fragmented. A packet with DF gets the ID its transport asks for,
 or 0; the others get the next value of one of 1024 counters, chosen by a keyed hash of the addresses and

@@ -30,11 +30,11 @@ def detect(tcb, loss):
     """Mark lost what RACK finds lost. Returns the seconds until it may find more, or 0 (step 5)."""
     now = tcb.now()
     window = loss.rack_rtt + reordering_window(tcb, loss)
-    wait = 0.0
+    wait, order = 0.0, loss.rack_order
     for record in tcb.records:
         if record.sacked or record.lost and not record.resent:
             continue
-        if (record.order, record.end) >= (loss.rack_order, loss.rack_end):
+        if record.order > order or record.order == order and record.end >= loss.rack_end:
             if not record.ever:
                 break                          # this one and all that follow were sent later
             continue
