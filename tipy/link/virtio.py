@@ -22,8 +22,8 @@ import struct
 import time
 
 from tipy.link import heap
-from tipy.link.held import Held
 from tipy.link.base import LARGEST_PAYLOAD, Link
+from tipy.link.held import Held
 from tipy.log import channel
 
 _log = channel("link")
@@ -126,7 +126,7 @@ class VirtioLink(Link):
                 before = now
                 frame = memoryview(data)
                 if len(data) == self._most:          # cut by this read, and with it the place of its FIN: lost
-                    self._most, self._calls = _MOST_READ, None
+                    self._most = _MOST_READ
                     self._count("link.drop_cut")
                 elif not skip:
                     batch.append((frame, False, 0))
@@ -153,7 +153,7 @@ class VirtioLink(Link):
     def _hold(self):
         """Keep the interpreter's lock for a while; see held.py. Returns how to read."""
         if self._calls is None:
-            self._calls = Held(self._most)
+            self._calls = Held(_MOST_READ)
         self._read, self._writev = self._calls.read, self._calls.writev
         self._held = _HELD
         return self._read
