@@ -23,23 +23,19 @@ _STEPPED = "only with auto=True: this clock is moved by advance()"
 
 
 class _Waiter:
-    """A blocked thread. It sleeps on a lock, or, if it polls meanwhile (driver.py), is woken by `bell`."""
+    """A blocked thread. It sleeps on a lock."""
 
-    __slots__ = ("_lock", "bell", "woken")
+    __slots__ = ("_lock", "woken")
 
     def __init__(self):
         self._lock = threading.Lock()
         self._lock.acquire()
-        self.bell = None
         self.woken = False
 
     def release(self):
         """Wake the thread. Idempotent."""
         if not self.woken:
             self.woken = True
-            bell = self.bell
-            if bell is not None:
-                bell()
             self._lock.release()
 
     def retire(self):

@@ -4,8 +4,8 @@ By default its own thread does: it sleeps until the link has frames, a timer fal
 serves the stack (`Stack.serve`: a batch of frames, the timers) with the gate taken once.
 
 Handing a frame over to a thread that waits for it costs 20 us, as much as a whole round trip of the kernel. So an
-application thread that would otherwise sleep (`block`) *leads*: it polls the link and serves the stack itself until
-what it waits for has happened. One thread leads at a time. Meanwhile the driver's thread stands back (if both polled,
+application thread that would otherwise sleep *leads* (`begin`, `turn`, `end`, called by Gate.wait): it polls the link
+and serves the stack itself until what it waits for has happened. One thread leads at a time. Meanwhile the driver's thread stands back (if both polled,
 both would wake for each frame), and it comes back by itself within about a millisecond after the leader has left: a
 program that receives in a loop leads again and again, and must not pay for a wake-up each time.
 
@@ -59,6 +59,8 @@ class _Bell:
             except OSError:                            # full: it will wake; closed: nobody polls any more
                 pass
 
+    release = ring                                     # as the waiter of a thread that leads
+
     def wait(self, milliseconds):
         """Sleep until rung, the link is readable, or time is up."""
         ready = ()
@@ -110,6 +112,8 @@ class _PlainBell:
             except RuntimeError:                       # nobody has noticed the last ring yet
                 pass
 
+    release = ring
+
     def wait(self, milliseconds):
         """Sleep until rung, or time is up."""
         self._silence.acquire(timeout=milliseconds / 1000)
@@ -129,14 +133,13 @@ class Driver:
         self._bell = bell()                            # of the driver's own thread
         self._leader_bell = bell(eager=True)
         self._lead = threading.Lock()
-        self._leader = None                            # the waiter of the thread that leads
+        self._leader = None                            # ident of the thread that leads
         self._led_since = self._left_at = -_NEVER
         self._standing_back = threading.Lock()         # held by nobody but a settled leader's absence
         self._standing_back.acquire()
         self._asleep = False                           # the thread waits for `_standing_back` without limit
-        self._serving = False                          # the leader is inside, not polling
+        self._more = False                             # the leader has reason to look again at once
         self._link_fd = None
-        self._leading = None                           # ident of the thread that leads
         self._close_later = False
         self._watched = ()                             # callables, see watch()
         self._thread = threading.Thread(target=self._run, name=f"tipy {stack.name}", daemon=True)
@@ -154,7 +157,7 @@ class Driver:
             self._link_fd = stack.link.fileno()
             self._bell.poll.register(self._link_fd, select.POLLIN)
             self._leader_bell.poll.register(self._link_fd, select.POLLIN)
-            stack.gate.block = self.block
+            stack.gate.lead = self
         self._running = True
         self._thread.start()
 
@@ -168,10 +171,10 @@ class Driver:
                 self._thread.join(_PATIENCE)           # longer only if a callback of the user's holds it up
         finally:
             self._let_go()
-            if self._leading != threading.get_ident() and self._lead.acquire(timeout=_PATIENCE):
+            if self._leader != threading.get_ident() and self._lead.acquire(timeout=_PATIENCE):
                 self._lead.release()
                 self._close()
-            else:                                      # a callback of the leader's, see block()
+            else:                                      # a callback of the leader's, see end()
                 self._close_later = True
 
     def forget(self):
@@ -183,7 +186,7 @@ class Driver:
     def _let_go(self):
         """Nothing of the stack leads here any more: this object, and what it watches, can go."""
         stack = self._stack
-        stack.gate.block = stack.clock.block
+        stack.gate.lead = None
         stack.timers.alarm = -_NEVER
         stack.timers.wake = stack.gate.poke = None
         self._watched = ()
@@ -220,25 +223,26 @@ class Driver:
                 bell.wait(timeout)
                 if self._leader is not None:           # it has rung to have this thread stand back
                     continue
-            timeout = self._serve()
+            with stack.gate:
+                more = self._serve()
+            timeout = 0 if more else self._until_alarm()
 
     def _serve(self):
-        """Serve the stack once; milliseconds one may sleep then."""
+        """Serve the stack once, inside the gate. True if there may well be more."""
         stack = self._stack
         timers = stack.timers
-        with stack.gate:
-            timers.alarm = -_NEVER
-            try:
-                more = stack.serve()
-            except OSError as error:
-                more = False
-                self._unplug()
-                stack.gate.after(stack.link_failed, error)
-            for look in self._watched:
-                look()
-            deadline = timers.next_deadline()
-            timers.alarm = deadline if deadline is not None else _NEVER
-        return 0 if more else self._until_alarm()
+        timers.alarm = -_NEVER
+        try:
+            more = stack.serve()
+        except OSError as error:
+            more = False
+            self._unplug()
+            stack.gate.after(stack.link_failed, error)
+        for look in self._watched:
+            look()
+        deadline = timers.next_deadline()
+        timers.alarm = deadline if deadline is not None else _NEVER
+        return more
 
     def _until_alarm(self):
         """Milliseconds to the next deadline. None falls earlier than `timers.alarm` says, or it would have rung."""
@@ -269,53 +273,34 @@ class Driver:
             except RuntimeError:                       # it has been released already
                 pass
 
-    # -- leading ----------------------------------------------------------------------------------
+    # -- leading, all of it inside the gate -------------------------------------------------------
 
-    def block(self, gate, waiter, deadline):
-        """Spend the time until `waiter` is released or the clock reaches `deadline`: serve the stack, if nobody
-        else does. (Gate.wait calls this; the lock is not held.)"""
-        if not self._lead.acquire(blocking=False):
-            self._stack.clock.block(gate, waiter, deadline)
-            return
-        try:
-            if self._running and self._link_fd is not None:
-                self._lead_until(waiter, deadline)
-                return
-        finally:
-            self._leader = self._leading = None
-            self._left_at = self._stack.clock.now()
-            self._lead.release()
-            self._wake_thread()
-            if self._close_later:
-                self._close()
-        self._stack.clock.block(gate, waiter, deadline)
-
-    def _lead_until(self, waiter, deadline):
-        clock, bell, nap = self._stack.clock, self._leader_bell, self._stack.gate.nap
-        self._led_since = clock.now()
-        self._serving = True
-        waiter.bell = self._wake_leader
-        self._leader = waiter
-        self._leading = threading.get_ident()
-        if self._left_at + _STAND_BACK < self._led_since:
+    def begin(self):
+        """Have the calling thread lead from now on, until end(). False if somebody else does, or there is no link."""
+        if self._link_fd is None or not self._lead.acquire(blocking=False):
+            return False
+        self._led_since = now = self._stack.clock.now()
+        self._leader = threading.get_ident()
+        self._more = False
+        if now - self._left_at > _STAND_BACK:
             self._bell.ring()                          # the thread is polling: let it stand back
-        # what was left for whoever comes in next may have rung for the thread, which stands back now
-        timeout = 0 if self._stack.gate.inside else self._until_alarm()
-        while True:
-            self._serving = False                      # before looking at `woken`: see _wake_leader
-            if waiter.woken or not self._running:
-                return
-            if deadline is not None:
-                left = (deadline - clock.now()) * 1000
-                if left <= 0:
-                    return
-                timeout = min(timeout, left)
-            if timeout:
-                nap(bell.wait, timeout)
-            self._serving = True
-            timeout = self._serve()
+        return True
 
-    def _wake_leader(self):
-        """What the leader waits for has happened; if it is serving right now it will see that by itself."""
-        if not self._serving:
-            self._leader_bell.ring()
+    def turn(self, endpoint, deadline):
+        """Leave the gate until the link is readable, a timer falls due, `endpoint` has changed or the clock reaches
+        `deadline`; then come back in and serve the stack."""
+        timeout = 0 if self._more else self._until_alarm()
+        if deadline is not None:
+            timeout = max(min(timeout, (deadline - self._stack.clock.now()) * 1000), 0)
+        bell, gate = self._leader_bell, self._stack.gate
+        gate.rest(endpoint, bell, gate.nap, bell.wait, timeout)
+        self._more = self._running and self._serve()
+
+    def end(self):
+        """The calling thread does not lead any more."""
+        self._leader = None
+        self._left_at = self._stack.clock.now()
+        self._lead.release()
+        self._wake_thread()
+        if self._close_later:
+            self._close()

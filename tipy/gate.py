@@ -13,7 +13,7 @@ timers. The rules that keep one lock sound are kept here and nowhere else:
 * The gate is not re-entrant. Entering it while inside can only be a hook (a congestion controller, a
   verdict) calling a socket: RuntimeError.
 * Waiting is one operation: `wait(endpoint, predicate, deadline)`. How a blocked thread spends the time is the
-  clock's affair (virtual time), or the driver's (it reads the link instead of sleeping): `block`.
+  clock's affair (`block`), or the driver's: it reads the link instead of sleeping (`lead`).
 """
 
 import errno
@@ -31,9 +31,9 @@ STOPPED = "the stack is not running (start it with stack.start())"
 class Gate:
     """The lock of one stack and the queues around it.
 
-    clock, timers: those of the stack. `block` may be replaced by the driver. `poke`, if set, makes the
-    driver come in soon (for work left by a finalizer). `on_error(exception)` is told of an exception
-    that a queued call raised.
+    clock, timers: those of the stack. `poke`, if set, makes the driver come in soon (for work left by a
+    finalizer); `lead`, if set, is its way of waiting, see driver.py. `on_error(exception)` is told of an
+    exception that a queued call raised.
     """
 
     def __init__(self, clock, timers):
@@ -41,6 +41,7 @@ class Gate:
         self.timers = timers
         self.inside = deque()              # callables, run by the lock holder before it leaves
         self.block = clock.block
+        self.lead = None
         self.poke = None
         self.on_error = None
         self.down = None                   # why nothing may wait any more, or None
@@ -62,14 +63,7 @@ class Gate:
         if main:
             before, self._crossing = self._crossing, True
         try:
-            if self._lock._is_owned():     # not so in the child of a fork made in here
-                try:
-                    if self.inside:
-                        self._drain()
-                finally:
-                    self._lock.release()
-            if self._after:
-                self._flush()
+            self._leave()
         finally:
             if main:
                 self._crossing = before
@@ -143,20 +137,36 @@ class Gate:
         Called inside; returns inside, with what predicate() says now. Raises OSError(ENETDOWN) if the
         stack stops meanwhile. A signal handler that raises ends the wait with its exception.
         """
-        while True:
-            if self.down is not None:              # first, since stopping fulfils many a predicate
-                raise OSError(errno.ENETDOWN, self.down)
-            if predicate():
-                return True
-            if deadline is not None and self.clock.now() >= deadline:
-                return False
-            self._sleep(endpoint, deadline)
+        lead, leading = self.lead, False
+        try:
+            while True:
+                if self.down is not None:          # first, since stopping fulfils many a predicate
+                    raise OSError(errno.ENETDOWN, self.down)
+                if predicate():
+                    return True
+                if deadline is not None and self.clock.now() >= deadline:
+                    return False
+                if leading or lead is not None and lead.begin():
+                    leading = True
+                    lead.turn(endpoint, deadline)
+                else:
+                    self._sleep(endpoint, deadline)
+        finally:
+            if leading:
+                lead.end()
 
     def _sleep(self, endpoint, deadline):
         """Leave, sleep until `endpoint` has changed or `deadline` has come, and come back in."""
+        waiter = self.clock.waiter(self, deadline)
+        try:
+            self.rest(endpoint, waiter, self.block, self, waiter, deadline)
+        finally:
+            waiter.retire()
+
+    def rest(self, endpoint, waiter, sleep, *args):
+        """Leave, call sleep(*args) and come back in. waiter.release() is called as soon as `endpoint` changes."""
         ident = get_ident()
         main = ident == signals.main_ident
-        waiter = self.clock.waiter(self, deadline)
         self._blocked[waiter] = endpoint, ident
         if endpoint.waiters is None:
             endpoint.waiters = [waiter]
@@ -165,16 +175,16 @@ class Gate:
         if main:
             before, self._crossing = self._crossing, True
         try:
-            self.__exit__()
-            self.block(self, waiter, deadline)
+            self._leave()
+            sleep(*args)
         finally:
             self._lock.acquire()
             if main:
                 self._crossing = before
             del self._blocked[waiter]
-            if endpoint.waiters and waiter in endpoint.waiters:
-                endpoint.waiters.remove(waiter)
-            waiter.retire()
+            waiters = endpoint.waiters
+            if waiters and waiter in waiters:
+                waiters.remove(waiter)
 
     def shut(self, reason):
         """Nothing may wait here any more: whoever does wakes with ENETDOWN and `reason`."""
@@ -213,6 +223,16 @@ class Gate:
                 for endpoint, ident in list(self._blocked.values())]
 
     # -- leaving ----------------------------------------------------------------------------------
+
+    def _leave(self):
+        if self._lock._is_owned():         # not so in the child of a fork made in here
+            try:
+                if self.inside:
+                    self._drain()
+            finally:
+                self._lock.release()
+        if self._after:
+            self._flush()
 
     def _drain(self):
         inside = self.inside

@@ -84,13 +84,13 @@ def test_work_left_just_before_a_thread_leads_does_not_wait_for_a_frame(pair, mo
     a, b = pair
     client, _server = connected(a, b)
     driver, done = a._driver, threading.Event()
-    lead = driver._lead_until
+    begin = driver.begin
 
-    def leave_work_and_lead(*args):
+    def leave_work_and_lead():
         a.gate.later(done.set)
-        lead(*args)
+        return begin()
 
-    monkeypatch.setattr(driver, "_lead_until", leave_work_and_lead)
+    monkeypatch.setattr(driver, "begin", leave_work_and_lead)
     reading = Thread(client.recv, 10)
     assert done.wait(JOIN)
     client.close()
