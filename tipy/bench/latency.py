@@ -2,20 +2,23 @@
 
 import os
 
-from tipy.bench import clients, programs
+from tipy.bench import clients, probe, programs
+from tipy.bench.bulk import PROBE
 from tipy.bench.contest import STACK, Goal, Line, lines, median
 
-_PROGRAMS = {"UDP": (programs.udp_echo, clients.udp_ping_pong),
-             "TCP": (programs.tcp_server, clients.tcp_ping_pong)}
+_PROGRAMS = {"UDP": (programs.udp_echo, probe.udp_echo, clients.udp_ping_pong),
+             "TCP": (programs.tcp_server, probe.server, clients.tcp_ping_pong)}
 _GOALS = {("UDP", "free CPUs"): 1.4, ("UDP", "one CPU"): 2.0,
           ("TCP", "free CPUs"): 1.6, ("TCP", "one CPU"): 2.5}
 
 
 def ping_pong(contest):
-    """Median round trip of 64 bytes, UDP and TCP."""
+    """Median round trip of 64 bytes, UDP and TCP, beside the kernel and, where there is a TAP, the bare TAP."""
     count = 500 if contest.quick else 3000
-    for protocol, (server_program, program) in _PROGRAMS.items():
+    for protocol, (server_program, bare_program, program) in _PROGRAMS.items():
         with contest.beside_kernel(server_program) as servers:
+            if contest.rung == "tap":
+                servers.start(PROBE, probe.OnProbe(contest.subnet()), bare_program)
             everywhere = os.sched_getaffinity(0)
             for placement, cpus in (("free CPUs", everywhere), ("one CPU", {min(everywhere)})):
                 for server in servers.all.values():

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from tipy.bench import network
-from tipy.bench.programs import CHUNK, COUNT, REQUEST, SINK
+from tipy.bench.programs import CHUNK, COUNT, ECHO, PORT, REQUEST, SINK
 from tipy.address import parse_ip
 from tipy.checksum import residue, residue_of
 
@@ -59,7 +59,7 @@ def keep_memory():
 
 
 def server(probe, address):
-    """Serve SINK and SOURCE requests (see programs.py) on a Probe, for ever."""
+    """Serve requests (see programs.py) on a Probe, for ever."""
     probe.ip = parse_ip(address)
     yield "ready"
     while True:
@@ -67,9 +67,19 @@ def server(probe, address):
         operation, size = REQUEST.unpack(probe.receive_request())
         if operation & 15 == SINK:
             probe.write(COUNT.pack(probe.sink(size)))
+        elif operation & 15 == ECHO:
+            probe.echo()
         else:
             probe.source(size)
         probe.finish()
+
+
+def udp_echo(probe, address):
+    """Send every datagram back, for ever."""
+    probe.ip = parse_ip(address)
+    yield "ready"
+    while True:
+        probe.echo_datagram()
 
 
 class Probe:
@@ -87,13 +97,13 @@ class Probe:
 
     # -- frames -----------------------------------------------------------------------------------
 
-    def _read(self, patience=_PATIENCE):
+    def _read(self, patience=_PATIENCE, most=_BATCH):
         """The frames there are, as (flags, seq, ack, window, payload) of TCP; [] after `patience` seconds."""
         read, fd, segments = os.read, self._fd, []
         if not self._poll.poll(patience * 1000):
             return segments
         try:
-            for _ in range(_BATCH):
+            for _ in range(most):
                 frame = memoryview(read(fd, 65546 + 14))
                 if frame[22:24] == b"\x08\x06":
                     self._answer_arp(frame)
@@ -143,6 +153,19 @@ class Probe:
             os.write(self._fd, bytes(10) + sender[:6] + _MAC + bytes.fromhex("08060001080006040002")
                      + _MAC + self.ip + sender)
 
+    def echo_datagram(self):
+        """Wait for a frame and, if it is a UDP datagram for PORT, send it back, without a checksum."""
+        self._poll.poll()
+        try:
+            frame = os.read(self._fd, 65546 + 14)
+        except BlockingIOError:
+            return
+        if frame[22:24] == b"\x08\x06":
+            self._answer_arp(memoryview(frame))
+        elif frame[33] == 17 and frame[46:48] == PORT.to_bytes(2, "big"):
+            os.writev(self._fd, [bytes(10), frame[16:22], frame[10:16], frame[22:36], frame[40:44], frame[36:40],
+                                 frame[46:48], frame[44:46], frame[48:50], b"\0\0", memoryview(frame)[52:]])
+
     # -- the connection ---------------------------------------------------------------------------
 
     def accept(self):
@@ -158,10 +181,11 @@ class Probe:
         self.una = self.nxt = self.nxt + 1
         self._waiting = []
 
-    def _next(self, patience=_PATIENCE):
-        """Payloads that arrived in order; ACKs are taken note of. One ACK for all of them."""
+    def _next(self, patience=_PATIENCE, most=_BATCH, answered=False):
+        """Payloads that arrived in order; ACKs are taken note of. One ACK for all of them, unless they will be
+        `answered`."""
         texts, heard = [], False
-        for flags, seq, ack, window, text in self._read(patience):
+        for flags, seq, ack, window, text in self._read(patience, most):
             if flags & _ACK:
                 ahead = (ack - self.una) & 0xFFFFFFFF
                 if ahead < 0x80000000:
@@ -174,7 +198,7 @@ class Probe:
                     self.rcv_nxt += length
                     self.ended = bool(flags & _FIN)
                     texts.append(text)
-        if heard:
+        if heard and not (answered and texts):
             self._send(self.nxt, _ACK)
         return texts
 
@@ -199,6 +223,17 @@ class Probe:
             if got >= size or self.ended:
                 return got
             texts = self._next()
+
+    def echo(self):
+        """Send back what comes until the client closes."""
+        texts, self._waiting = self._waiting, []
+        while True:
+            for text in texts:
+                if text:
+                    self.write(text)
+            if self.ended:
+                return
+            texts = self._next(most=1, answered=True)
 
     def source(self, size):
         """Send `size` bytes of a user's buffer, copied once."""
