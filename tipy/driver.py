@@ -1,7 +1,7 @@
 """The driver: who reads the link and keeps the timers, in real time. The only file that starts threads.
 
 By default its own thread does: it sleeps until the link has frames, a timer falls due or somebody pokes it, and then
-serves the stack (`Stack.serve`: a batch of frames, the timers) with the gate taken once.
+serves the stack (a batch of frames, the timers that are due) with the gate taken once.
 
 Handing a frame over to a thread that waits for it costs 20 us, as much as a whole round trip of the kernel. So an
 application thread that would otherwise sleep *leads* (`begin`, `turn`, `end`, called by Gate.wait): it polls the link
@@ -240,14 +240,16 @@ class Driver:
             stack.gate.after(stack.link_failed, error)
         for look in self._watched:
             look()
-        deadline = timers.next_deadline()
+        deadline = timers.expire(stack.clock.now())
         timers.alarm = deadline if deadline is not None else _NEVER
         return more
 
     def _until_alarm(self):
         """Milliseconds to the next deadline. None falls earlier than `timers.alarm` says, or it would have rung."""
         left = self._stack.timers.alarm - self._stack.clock.now()
-        return max(min(left, _LONGEST_SLEEP), 0.0) * 1000
+        if left <= 0:
+            return 0
+        return (left if left < _LONGEST_SLEEP else _LONGEST_SLEEP) * 1000
 
     def _unplug(self):
         """The link is dead: stop polling it."""

@@ -76,7 +76,8 @@ class Ethernet:
             counters["ethernet.drop_type"] += 1
             return
         counters["ethernet.in"] += 1
-        packet = Packet(memoryview(frame), HEADER_LENGTH, end, self.interface, group, checked, gso_size)
+        view = frame if type(frame) is memoryview else memoryview(frame)
+        packet = Packet(view, HEADER_LENGTH, end, self.interface, group, checked, gso_size)
         try:
             handler(packet, src)
         except PacketError as error:

@@ -289,14 +289,13 @@ class Stack:
             self._climb(batch)
 
     def serve(self):
-        """Take what has arrived on a link with a descriptor, run the timers that are due. Called inside the gate by
-        whoever drives the stack. True if the link is so busy that there may well be more; OSError if it is gone."""
-        batch = ()
-        if self.link is not None and self.link.fileno() is not None:
-            batch = self.link.receive_batch()
-            if batch:
-                self._climb(batch)
-        self.timers.expire(self.clock.now())
+        """Take what has arrived on a link with a descriptor. Called inside the gate by whoever drives the stack.
+        True if the link is so busy that there may well be more; OSError if it is gone."""
+        if self.link is None:
+            return False
+        batch = self.link.receive_batch()
+        if batch:
+            self._climb(batch)
         return len(batch) > 8
 
     def _climb(self, batch):

@@ -102,11 +102,11 @@ class Timers:
         return None
 
     def expire(self, now):
-        """Call every function that is due at `now`, earliest first."""
+        """Call every function that is due at `now`, earliest first. Returns what `next_deadline` says then."""
         while True:
             deadline = self.next_deadline()
             if deadline is None or deadline > now:
-                return
+                return deadline
             timer = heappop(self._heap)[2]
             timer._entry = timer.deadline = None
             try:

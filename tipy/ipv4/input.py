@@ -72,7 +72,13 @@ class Input:
         if after - start > HEADER_LENGTH or fragment & 0x3FFF:
             if not self._handle_specials(packet, id, fragment):
                 return
-        self._climb(packet)
+        taken = self.observers and protocol in self.observers and self.observers[protocol](packet)
+        transport = self.transports.get(protocol)
+        if transport is not None:
+            transport.input(packet)
+        elif not taken:
+            counters["ipv4.no_protocol"] += 1
+            self._unreachable(packet, "protocol")
 
     def _acceptable(self, packet):
         """Is it for us, from somebody who may speak? Sets packet.to_group."""
@@ -133,16 +139,6 @@ class Input:
         packet.options = frame[HEADER_LENGTH:len(header)] if len(header) > HEADER_LENGTH else None
         packet.checked = False
         packet.gso_size = 0
-
-    def _climb(self, packet):
-        protocol = packet.protocol
-        taken = self.observers and protocol in self.observers and self.observers[protocol](packet)
-        transport = self.transports.get(protocol)
-        if transport is not None:
-            transport.input(packet)
-        elif not taken:
-            self._counters["ipv4.no_protocol"] += 1
-            self._unreachable(packet, "protocol")
 
 
 def _asks_without_address(packet):

@@ -82,8 +82,10 @@ class Path:
     @property
     def mtu(self):
         """Largest packet in bytes, now: what the interface takes, or less if a router said so."""
-        mtu = min(self.interface.mtu, MAX_PACKET)
-        if self.dst in self._mtus.known:
+        mtu = self.interface.mtu
+        if mtu > MAX_PACKET:
+            mtu = MAX_PACKET
+        if self._mtus.known and self.dst in self._mtus.known:
             known = self._mtus.get(self.dst)
             if known is not None and known[0] < mtu:
                 return known[0]
@@ -92,7 +94,7 @@ class Path:
     @property
     def may_forbid_fragments(self):
         """False if routers must be allowed to fragment here (the path MTU is below MIN_PMTU)."""
-        if self.dst in self._mtus.known:
+        if self._mtus.known and self.dst in self._mtus.known:
             known = self._mtus.get(self.dst)
             return known is None or not known[1]
         return True

@@ -20,6 +20,7 @@ import errno
 import os
 import struct
 import time
+from functools import lru_cache
 
 from tipy.link import heap
 from tipy.link.base import LARGEST_PAYLOAD, Link
@@ -30,6 +31,7 @@ _log = channel("link")
 
 HEADER = struct.Struct("=BBHHHH")
 HEADER_LENGTH = HEADER.size
+_GSO_SIZE = struct.Struct("=H")
 NEEDS_CSUM, DATA_VALID = 1, 2
 GSO_NONE, GSO_TCPV4, GSO_TCPV6 = 0, 1, 4
 
@@ -48,11 +50,12 @@ _FRAME_REFUSED = (errno.EINVAL, errno.EMSGSIZE)
 _TOO_LARGE = (errno.ENOBUFS, errno.ENOMEM, *_FRAME_REFUSED)
 
 
-def pack_header(parts, offload):
-    """The header that asks for `offload`; the first of `parts` holds the whole Ethernet header."""
+@lru_cache(256)
+def pack_header(ethertype, offload):
+    """The header that asks for `offload` on a frame of this EtherType (two bytes); few different ones are in use."""
     gso_type = GSO_NONE
     if offload.gso_size:
-        gso_type = GSO_TCPV6 if parts[0][12:14] == b"\x86\xdd" else GSO_TCPV4
+        gso_type = GSO_TCPV6 if ethertype == b"\x86\xdd" else GSO_TCPV4
     return HEADER.pack(NEEDS_CSUM, gso_type, _ETHERNET + offload.header_length, offload.gso_size,
                        _ETHERNET + offload.csum_start, offload.csum_offset)
 
@@ -97,7 +100,7 @@ class VirtioLink(Link):
         if self._fd is None:
             return
         if self._skip:
-            parts = [_PLAIN if offload is None else pack_header(parts, offload), *parts]
+            parts = [_PLAIN if offload is None else pack_header(bytes(parts[0][12:14]), offload), *parts]
         if len(parts) > _MOST_PARTS:
             parts = [b"".join(parts)]
         try:
@@ -131,8 +134,7 @@ class VirtioLink(Link):
                 elif not skip:
                     batch.append((frame, False, 0))
                 elif len(data) > skip:
-                    flags, gso_type, _, gso_size, _, _ = HEADER.unpack_from(data)
-                    batch.append((frame[skip:], flags != 0, gso_size if gso_type else 0))
+                    batch.append((frame[skip:], data[0] != 0, _GSO_SIZE.unpack_from(data, 4)[0] if data[1] else 0))
                 if len(batch) == 1 and len(data) < _SMALL and self._alone:
                     self._alone -= 1                 # part of a conversation: poll will tell of the next
                     break

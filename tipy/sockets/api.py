@@ -19,11 +19,11 @@ _real = Handle.__base__
 _audit = sys.audit
 
 
-def lend(call, view, *args, **keywords):
+def lend(call, view, *args):
     """call(view, ...). If it fails, the traceback must not hold on to the view: the program that catches the
     error may want to resize its bytearray."""
     try:
-        return call(view, *args, **keywords)
+        return call(view, *args)
     except OSError as error:
         view.release()
         error.__context__ = None
@@ -140,7 +140,7 @@ class Socket(Handle):
         _audit("socket.sendto", self, args[-1])
         if channel.type == SOCK_STREAM:
             return lend(channel.send, view, flags, self._deadline(channel))
-        return lend(channel.send, view, flags, self._deadline(channel), remote=remote)
+        return lend(channel.send, view, flags, self._deadline(channel), False, remote)
 
     def sendmsg(self, buffers, ancdata=(), flags=0, address=None, /):
         """sendmsg(buffers[, ancdata[, flags[, address]]]) -> count"""
@@ -160,7 +160,7 @@ class Socket(Handle):
                 if level == SOL_SOCKET:
                     ancillary.check_socket_level(kind)
             return lend(channel.send, data, flags, self._deadline(channel))
-        return lend(channel.send, data, flags, self._deadline(channel), remote=remote, told=told)
+        return lend(channel.send, data, flags, self._deadline(channel), False, remote, told)
 
     # -- receiving --------------------------------------------------------------------------------
 

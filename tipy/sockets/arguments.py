@@ -22,6 +22,8 @@ def c_int(value):
 
 def readable(data):
     """A flat view of the bytes-like `data`."""
+    if type(data) is bytes:
+        return memoryview(data)
     try:
         view = memoryview(data)
     except TypeError:

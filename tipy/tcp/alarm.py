@@ -21,7 +21,9 @@ def watch_new_data(tcb, probe):
 
 def rearm(tcb):
     """An ACK has moved things on: start the tail loss probe again, or the RTO."""
-    if not schedule_probe(tcb, True):
+    if not tcb.packets_out:
+        tcb.disarm()
+    elif not schedule_probe(tcb, True):
         rearm_rto(tcb)
 
 

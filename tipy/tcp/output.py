@@ -75,7 +75,9 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
         if quota <= 0:
             limited = True
             break
-        most = min(tso, max(min(cwnd >> 1, _BURST), cwnd >> 2, 1) * mss)   # at most half a window, a long one a quarter
+        most = mss
+        if tso > mss:                                      # at most half a window, a long one a quarter
+            most = min(tso, max(min(cwnd >> 1, _BURST), cwnd >> 2, 1) * mss)
         if rate is not None:
             allowed = pacing.allowance(tcb, mss, rate)
             if not allowed:

@@ -229,7 +229,7 @@ class Tcb:
         """Set the delayed-ACK timer, unless it is running."""
         if self.delayed_ack is None:
             self.delayed_ack = self.tcp.timer(self, "delayed_ack")
-        if not self.delayed_ack.armed:
+        if self.delayed_ack.deadline is None:
             self.delayed_ack.restart(self.tcp.settings.delayed_ack)
 
     def stop_timers(self):

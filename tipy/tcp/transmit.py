@@ -48,6 +48,7 @@ def transmit(tcb, seq, flags, views, length, mss, tos=0, options=None):
         urgent = tcb.snd_up - seq
         flags |= URG
     acknowledged = tcb.rcv_nxt & MASK if flags & ACK else 0
+    now = tcb.now()
     if options is None:
         queue = tcb.receiveq
         window = tcb.rcv.announce(tcb.rcv_nxt, queue.length if queue is not None else 0, tcb.rcv_mss)
@@ -57,7 +58,7 @@ def transmit(tcb, seq, flags, views, length, mss, tos=0, options=None):
         header = _STAMPED.pack(
             tcb.local[1], tcb.remote[1], seq & MASK, acknowledged, _STAMPED_OFFSET, flags, window,
             (path.sum + PROTOCOL + _STAMPED.size + length) % 0xFFFF, urgent,
-            1, 1, 8, 10, int(tcb.now() * 1000) + tcb.ts_offset & MASK, tcb.ts_recent)
+            1, 1, 8, 10, int(now * 1000) + tcb.ts_offset & MASK, tcb.ts_recent)
     else:
         if options is None:
             options = _options(tcb)
@@ -68,7 +69,7 @@ def transmit(tcb, seq, flags, views, length, mss, tos=0, options=None):
     tcb.segs_out += count
     if length:
         tcb.data_segs_out += count
-        tcb.last_sent = now = tcb.now()
+        tcb.last_sent = now
         if tcb.quick_acks is not None and now - tcb.last_received < layer.settings.delayed_ack:
             tcb.interactive = True             # an answer: ACKs can ride on the next ones
     if flags & ACK:
