@@ -43,6 +43,8 @@ def segment_arrives(tcb, seg):
     if tcb.state is State.TIME_WAIT:
         time_wait.segment_arrives(tcb, seg)
         return
+    if not seg.flags & (ACK | RST | SYN) and tcb.state is not State.SYN_RECEIVED:
+        return                                         # nothing a peer of ours would say; Linux does not answer it either
     for check in CHECKS:
         if not check(tcb, seg):
             break
@@ -131,6 +133,7 @@ def syn_sent(tcb, seg):
         tcb.tcp.gate.notify(tcb)
     else:                                              # simultaneous open: both ends have sent a SYN
         tcb.enter(State.SYN_RECEIVED)
+        tcb.ecn_ok = tcb.tcp.settings.ecn == 1 and flags & (ECE | CWR) == ECE | CWR
         tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = seg.wnd, seg.seq, tcb.iss
         tcb.max_window = max(tcb.max_window, seg.wnd)
         send_syn(tcb)
@@ -392,10 +395,14 @@ def urg_step(tcb, seg):
 
 def text_step(tcb, seg):
     """Seventh: the text, in the states in which the peer may still send."""
-    new = seg.seq + len(seg.text) > tcb.rcv_nxt        # text never seen before
+    if seg.end == seg.seq:
+        return True
+    new = seg.seq + len(seg.text) > tcb.rcv_nxt        # text never seen before, or a FIN behind such text
     if tcb.state in CAN_RECEIVE:
         if new and (tcb.orphan or tcb.rcv_shut) and tcb.state is not State.ESTABLISHED:
             return _refuse(tcb, seg)                   # nobody will ever read this (RFC 2525 section 2.17)
+        if text.beyond_window(tcb, seg):
+            return True
         text.note_fin(tcb, seg)
         if text.receive(tcb, seg):
             if tcb.waiters or tcb.readiness is not None:
@@ -403,8 +410,7 @@ def text_step(tcb, seg):
     elif seg.seq < tcb.rcv_nxt:
         if new:
             return _refuse(tcb, seg)                   # text where the peer's FIN was
-        if seg.end > seg.seq:
-            text.came_again(tcb, seg.seq, seg.end)     # most likely the FIN again
+        text.came_again(tcb, seg.seq, seg.end)         # most likely the FIN again
     return True
 
 

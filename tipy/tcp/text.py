@@ -17,18 +17,18 @@ _ECN_CE = 3
 
 
 def receive(tcb, seg):
-    """Take the payload of `seg`, which the sequence check has let pass. True if anything new is readable."""
+    """Take the text or FIN of `seg`, which the sequence check has let pass. True if anything new is readable."""
     text, seq = seg.text, seg.seq
     end = seq + len(text)
     if tcb.ecn_ok:
         if seg.flags & CWR:
             tcb.ecn_echo = False
+            tcb.ack_now = True                         # its window may be down to one segment
         if seg.tos & _ECN_CE == _ECN_CE:
             tcb.ecn_echo = tcb.ack_now = True
     nxt = tcb.rcv_nxt
     if seg.end <= nxt:                                 # all of it is old: say so
-        if seg.end > seq:
-            came_again(tcb, seq, seg.end)
+        came_again(tcb, seq, seg.end)
         return False
     if not text:
         if seg.flags & FIN and seq > nxt:
@@ -49,6 +49,17 @@ def receive(tcb, seg):
         tcb.ack_now = True
         return False
     _in_order(tcb, seg, text)
+    return True
+
+
+def beyond_window(tcb, seg):
+    """True for text or a FIN that begins where the window ends: it is not taken, and the peer hears so at once. (A bare
+    FIN that comes next needs no window.)"""
+    if seg.seq < tcb.rcv.edge or seg.seq == tcb.rcv_nxt and not seg.text:
+        return False
+    if seg.text:
+        tcb.data_segs_in += seg.wire_count
+    _hurry(tcb)
     return True
 
 
@@ -131,12 +142,17 @@ def _schedule_ack(tcb, seg, now):
 
 
 def came_again(tcb, left, right):
-    """A segment of nothing new: the peer must learn at once what we have, and will for a while need quick ACKs."""
+    """A segment of nothing new: the peer must learn at once what we have."""
+    _hurry(tcb)
+    _duplicate(tcb, left, right)
+
+
+def _hurry(tcb):
+    """Acknowledge at once, and the next segments as well."""
     tcb.ack_now = True
     if tcb.quick_acks is not None:
         tcb.quick_acks = max(tcb.quick_acks, _quick(tcb))
         tcb.interactive = False
-    _duplicate(tcb, left, right)
 
 
 def _quick(tcb):
