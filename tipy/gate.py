@@ -183,7 +183,9 @@ class Gate:
                 self._crossing = before
             del self._blocked[waiter]
             waiters = endpoint.waiters
-            if waiters and waiter in waiters:
+            if waiters == [waiter]:
+                endpoint.waiters = None
+            elif waiters and waiter in waiters:
                 waiters.remove(waiter)
 
     def shut(self, reason):

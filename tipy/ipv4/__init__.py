@@ -32,6 +32,7 @@ from tipy.wire.icmp import (DESTINATION_UNREACHABLE, HOST_UNREACHABLE, PORT_UNRE
 
 __all__ = ["IPv4", "IcmpError", "Path"]
 
+_MOST_PATHS = 1024             # remembered
 _KINDS = {"port": PORT_UNREACHABLE, "protocol": PROTOCOL_UNREACHABLE, "host": HOST_UNREACHABLE}
 
 
@@ -48,6 +49,7 @@ class IPv4:
     def __init__(self, gate, timers, clock, rng, counters, settings):
         self.counters = counters
         self._mtus = PathMtus(clock)
+        self._paths = {}                       # (dst, src, interface) -> Path, of single hosts
         self.loopback = Loopback(gate, counters, self._from_loopback)
         self.addresses = Addresses(self.loopback)
         self._reassembly = Reassembly(timers, counters, settings, self._reassembly_expired)
@@ -112,6 +114,7 @@ class IPv4:
         self._reassembly.clear()
         self.loopback.clear()
         self._mtus.known.clear()
+        self._paths.clear()
 
     # -- finding the way -------------------------------------------------------------------------------
 
@@ -120,8 +123,19 @@ class IPv4:
 
         interface: only this way. OSError: EADDRNOTAVAIL if src is not ours, ENETUNREACH if no route leads
         there, EINVAL for 0/8 and if a loopback address would leave the host. To send to a broadcast address
-        is the transport's decision (`.broadcast`).
+        is the transport's decision (`.broadcast`). Connections to one host share a Path.
         """
+        known = self._paths.get((dst, src, interface))
+        if known is not None and known.generation == self.addresses.generation:
+            return known
+        path = self._find_path(dst, src, interface)
+        if not path.broadcast and not path.multicast:  # whose senders each decide about `loops`
+            if len(self._paths) >= _MOST_PATHS:
+                self._paths.clear()
+            self._paths[dst, src, interface] = path
+        return path
+
+    def _find_path(self, dst, src, interface):
         addresses = self.addresses
         if src is not None and not any(src):
             src = None

@@ -370,7 +370,8 @@ class Tcp:
         tcb.enter(State.CLOSED)
         tcb.stop_timers()
         tcb.ack_now = False
-        tcb.records.clear()
+        if tcb.records:
+            tcb.records.clear()
         tcb.packets_out = 0
         tcb.loss = None
         tcb.sendq = tcb.early = tcb.push_marks = None

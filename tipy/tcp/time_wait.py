@@ -9,9 +9,12 @@ What can arrive, and what becomes of it (RFC 9293 section 3.10.7.4, in the order
 """
 
 from tipy.tcp.challenge import allowed
+from tipy.tcp.options import Options
 from tipy.tcp.output import send_ack
 from tipy.tcp.seq import unwrap
 from tipy.wire.tcp import ACK, RST, SYN
+
+_USUAL = Options()
 
 
 def travel_light(tcb):
@@ -21,8 +24,10 @@ def travel_light(tcb):
     for timer in (tcb.delayed_ack, tcb.pacer):
         if timer is not None:
             timer.cancel()
-    tcb.cc = tcb.rtt = tcb.loss = tcb.early = tcb.sendq = tcb.push_marks = None
+    tcb.cc = tcb.rtt = tcb.loss = tcb.early = tcb.records = tcb.sendq = tcb.push_marks = None
     tcb.retransmission = tcb.delayed_ack = tcb.pacer = None
+    if not vars(tcb.options):
+        tcb.options = _USUAL
 
 
 def segment_arrives(tcb, seg):
