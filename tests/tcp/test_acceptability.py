@@ -3,6 +3,8 @@
 
 import pytest
 
+from tipy.testing.peer import pattern
+
 from tipy.testing.peer import ANY
 
 STATES = ["established", "fin_wait_1", "fin_wait_2", "close_wait", "closing", "last_ack"]
@@ -139,3 +141,30 @@ def test_acceptance_at_the_left_edge(peer, zero, size):
         assert sent[-1].ack == (full if zero else full + 1)
     else:
         assert not sent
+
+
+@pytest.mark.parametrize("flags, size", [(".", 1), ("P.", 100), ("F.", 0), ("F.", 10)])
+def test_text_that_begins_at_the_right_edge_is_not_taken(peer, flags, size):
+    """TB 6.2, RFC 9293 table 6: RCV.NXT =< SEG.SEQ < RCV.NXT+RCV.WND. An ACK at once, nothing kept, so no SACK block."""
+    sock = peer.established(sack=True)
+    peer.send_data(10)
+    segment = peer.expect(".", 1, 11)
+    edge = 11 + peer.room(segment)
+    peer.send(flags, seq=edge, payload=size)
+    assert peer.expect(".", 1, 11).options.sack == ()
+    peer.send_data(5)
+    peer.expect(".", 1, 16, within=0.05)
+    assert sock.recv(100) == pattern(1, 15)
+
+
+@pytest.mark.parametrize("flags", ["", "P", "F", "U"])
+@pytest.mark.parametrize("seq", [0, 1, 2, 100_000])
+def test_without_ack_rst_or_syn_there_is_no_answer(peer, flags, seq):
+    """TB 2.10: dropped, wherever it lies, and without a word, as on Linux."""
+    sock = peer.established()
+    peer.send(flags, seq=seq, payload=3 if seq == 1 else 0)
+    peer.expect_nothing(0.3)
+    assert sock.tcp_info()["tcpi_state"] == 1
+    peer.next = 1
+    peer.send_data(4)
+    peer.expect(".", 1, 5)

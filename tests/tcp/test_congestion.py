@@ -282,6 +282,32 @@ def test_ce_is_echoed_until_cwr(make):
     peer.expect(".", 1, 31, within=0.05)
 
 
+def test_text_with_cwr_is_acknowledged_at_once(make):
+    """TB 3.4: the peer's window may be down to one segment (Linux and FreeBSD agree)."""
+    peer, sock = ecn_connection(make)
+    peer.send_data(10)
+    peer.expect(".", 1, 11)
+    sock.recv(10)
+    sock.send(b"x")                                    # from now on ACKs may wait
+    peer.expect("P.", 1, 11)
+    peer.send_data(10, tos=ECT0)
+    peer.expect_nothing(0.01)
+    peer.send("P.W", payload=10, tos=ECT0)
+    peer.expect(".", 2, 31)
+
+
+def test_ecn_in_a_simultaneous_open(make):
+    """TB 3.4, 13: the SYN,ACK carries what our SYN offered, if the peer's SYN did as well."""
+    peer = make(ecn=1)
+    sock = peer.bed.connecting()
+    peer.expect("SEW", 0)
+    peer.send("SEW", mss=1000, sack_ok=True)
+    peer.expect("S.E", 0, 1)
+    peer.send(".")
+    sock.send(b"x")
+    peer.expect("P.", 1, 1, tos=ECT0)
+
+
 def test_ece_reduces_once_per_round(make):
     """TB 9, 3.4: the window is cut once per RTT; CWR on the next new data."""
     peer, sock = ecn_connection(make)

@@ -108,3 +108,13 @@ def test_segment_outside_the_window(peer):
     peer.fin_wait_2()
     peer.send("P.", 100000, ack=2, payload=10)
     peer.expect(".", 2, 1)
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_a_bare_ack_ahead_of_a_gap_is_no_text(peer, close):
+    """TB 2.7, RFC 2525 2.17: only text that nobody will read resets an orphan. The peer's text was lost, its ACK was not."""
+    peer.fin_wait_1(close=close)
+    peer.send(".", seq=101, ack=2)
+    peer.expect_nothing()
+    peer.send("F.", seq=1, ack=2)
+    peer.expect(".", 2, 2)
