@@ -3,9 +3,7 @@
 
 import pytest
 
-from tipy.testing.peer import pattern
-
-from tipy.testing.peer import ANY
+from tipy.testing.peer import ANY, pattern
 
 STATES = ["established", "fin_wait_1", "fin_wait_2", "close_wait", "closing", "last_ack"]
 AFTER_FIN = ("close_wait", "closing", "last_ack")
