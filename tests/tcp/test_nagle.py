@@ -226,3 +226,55 @@ def test_ack_of_another_segment_does_not_release(peer):
     peer.expect_nothing()
     peer.send(".", ack=1002)
     peer.expect("P.", 1002, payload=b"b")
+
+
+# -- records (MSG_EOR) ------------------------------------------------------------------------------------
+
+def test_nothing_is_added_to_a_finished_record(peer):
+    """TB 3.3: what is written after it begins a segment of its own."""
+    sock = peer.established()
+    module = peer.bed.socket
+    sock.send(bytes(10400))
+    peer.expect_flight(*range(1, 10001, 1000))
+    sock.send(bytes(400), module.MSG_EOR)
+    sock.send(bytes(1500))
+    peer.send(".")
+    peer.expect("P.", 10001, length=800)
+    peer.expect(".", 10801, length=1000)
+    peer.expect_nothing()                              # the tail: Nagle
+    peer.send(".")
+    peer.expect("P.", 11801, length=500)
+
+
+def test_each_small_record_is_a_segment(peer):
+    """TB 3.3."""
+    sock = peer.established()
+    module = peer.bed.socket
+    sock.setsockopt(module.IPPROTO_TCP, module.TCP_CORK, 1)
+    for _ in range(3):
+        sock.send(bytes(100), module.MSG_EOR)
+    sock.send(bytes(100))
+    peer.expect("P.", 1, length=100)                   # a cork holds the last one only
+    peer.expect("P.", 101, length=100)
+    peer.expect("P.", 201, length=100)
+    peer.expect_nothing(0.1)
+    sock.setsockopt(module.IPPROTO_TCP, module.TCP_CORK, 0)
+    peer.send(".")
+    peer.expect("P.", 301, length=100)
+
+
+def test_records_stay_apart_when_they_are_sent_again(peer):
+    """TB 3.3: also on retransmission, where small segments may otherwise be joined."""
+    sock = peer.established()
+    module = peer.bed.socket
+    sock.setsockopt(module.IPPROTO_TCP, module.TCP_NODELAY, 1)
+    for flags in (0, module.MSG_EOR, 0, 0):
+        sock.send(bytes(100), flags)
+    for seq in (1, 101, 201, 301):
+        peer.expect("P.", seq, length=100)
+    lost = peer.expect("P.", within=2)
+    while lost.seq != 1:                               # the tail probe
+        lost = peer.expect("P.", within=2)
+    assert lost.length == 200
+    peer.send(".", ack=201)
+    assert peer.expect("P.", 201).length == 200

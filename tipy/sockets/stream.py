@@ -12,7 +12,7 @@ from tipy.errors import os_error
 from tipy.sockets import ancillary
 from tipy.sockets.base import (BROKEN, FAULT, HANGUP, NOW, PEER_DONE, READABLE, URGENT, WRITABLE, Channel,
                                destination)
-from tipy.sockets.constants import (MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC,
+from tipy.sockets.constants import (MSG_DONTWAIT, MSG_EOR, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC,
                                     MSG_WAITALL, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SOL_SOCKET)
 from tipy.tcp.options import Options
 from tipy.tcp.states import State
@@ -186,8 +186,7 @@ class Stream(Channel):
         """Send bytes of `view` and return how many were taken.
 
         A blocking call (deadline None) sends all of it, as the kernel does; one with a deadline returns
-        with what there was room for, unless `everything`. MSG_EOR is accepted and means nothing: records
-        are not kept apart in segments.
+        with what there was room for, unless `everything`.
         """
         if flags & MSG_DONTWAIT and deadline is None:
             deadline = NOW
@@ -196,11 +195,11 @@ class Stream(Channel):
             tcb = self._sender(deadline)
             if flags & MSG_OOB:
                 return self._send_urgent(tcb, view, deadline)
-            more = bool(flags & MSG_MORE)
+            how = bool(flags & MSG_MORE), bool(flags & MSG_EOR)
             try:
-                sent, size = tcb.write(view, more), len(view)
+                sent, size = tcb.write(view, *how), len(view)
                 if sent < size:
-                    sent = self._send_rest(tcb, view, sent, more, deadline, everything)
+                    sent = self._send_rest(tcb, view, sent, how, deadline, everything)
                 return sent
             finally:
                 self.settle()
@@ -216,7 +215,7 @@ class Stream(Channel):
             self.wait(lambda: tcb.connected or tcb.state is State.CLOSED, deadline, self.sndtimeo)
         return tcb
 
-    def _send_rest(self, tcb, view, sent, more, deadline, everything):
+    def _send_rest(self, tcb, view, sent, how, deadline, everything):
         size = len(view)
         while sent < size and (everything or not sent or deadline is None):
             try:
@@ -224,7 +223,7 @@ class Stream(Channel):
                     self.wait(lambda: tcb.writable, deadline, self.sndtimeo)
                 if sent and not everything and tcb.state is State.CLOSED:
                     break                  # the error waits for the next call
-                sent += tcb.write(view[sent:], more)
+                sent += tcb.write(view[sent:], *how)
             except OSError:
                 if not sent or everything:
                     raise

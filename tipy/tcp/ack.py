@@ -250,9 +250,9 @@ def _drop(tcb, ack):
     queue = tcb.sendq
     if queue is not None and queue.start < ack:
         queue.release(ack if ack < queue.end else queue.end)
-        marks = tcb.push_marks
-        while marks and marks[0] <= ack:
-            marks.pop(0)
+        for marks in (tcb.push_marks, tcb.record_ends):
+            while marks and marks[0] <= ack:
+                marks.pop(0)
     if tcb.snd_up < ack:
         tcb.snd_up = ack
     return acked, latest

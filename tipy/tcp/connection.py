@@ -165,11 +165,11 @@ class Connection(Tcb):
 
     # -- SEND -------------------------------------------------------------------------------------
 
-    def write(self, view, more=False):
+    def write(self, view, more=False, record=False):
         """Take as much of `view` as there is room for; the number of bytes (0: none now).
 
-        more=True (MSG_MORE): a partial segment waits for the next write. Raises BrokenPipeError, the pending
-        error, or ENOTCONN.
+        more=True (MSG_MORE): a partial segment waits for the next write. record=True (MSG_EOR): no segment will hold
+        both the end of this and what is written after it. Raises BrokenPipeError, the pending error, or ENOTCONN.
         """
         if self.state not in CAN_SEND or self.fin_queued:
             if self.state not in _OPENING or self.fin_queued:
@@ -188,6 +188,10 @@ class Connection(Tcb):
         queue.append(bytes(view[:count]))
         if not more or count < len(view):
             self.push_marks.append(queue.end)
+        if record and count == len(view):
+            if self.record_ends is None:
+                self.record_ends = []
+            self.record_ends.append(queue.end)
         if self.state in CAN_SEND:
             output(self, hold=more and count == len(view))
         return count

@@ -374,7 +374,7 @@ class Tcp:
             tcb.records.clear()
         tcb.packets_out = 0
         tcb.loss = None
-        tcb.sendq = tcb.early = tcb.push_marks = None
+        tcb.sendq = tcb.early = tcb.push_marks = tcb.record_ends = None
         if self.connections.get(tcb_key) is tcb:
             del self.connections[tcb_key]
         self.time_waits.pop(tcb, None)

@@ -67,6 +67,9 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
     while limit is None or limit > 0:
         seq = tcb.snd_nxt
         length = unsent = end_of_data - seq
+        if tcb.record_ends:
+            length = _end_of_record(tcb, seq, end_of_data) - seq
+        together = length                                  # what may go out in one segment, if it is large enough
         fin = tcb.fin_queued
         if unsent < 0 or unsent == 0 and not fin:          # below 0: the FIN has been sent
             break
@@ -92,12 +95,12 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
             length = window // mss * mss                   # never a partial segment at the window's edge
             if length <= 0:
                 break
-        if (length < most and tso > mss and tcb.packets_out * mss >= tso and tcb.rtt.srtt < _SOON
+        if (length < most and together == unsent and tso > mss and tcb.packets_out * mss >= tso and tcb.rtt.srtt < _SOON
                 and not fin and limit is None):
             limited = quota * mss < most
             break                                          # the next ACK is near, and will find a full one
         partial = length % mss
-        if partial and not (length == unsent and _may_send_partial(tcb, hold, nagle)):
+        if partial and not (length == together and (together < unsent or _may_send_partial(tcb, hold, nagle))):
             length -= partial
         fin = fin and length == unsent and length < window
         if not length and not fin:
@@ -116,6 +119,13 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
     if sent or limited:
         cwnd_validation.validate(tcb, limited or tcb.in_flight >= tcb.cwnd)
     return sent
+
+
+def _end_of_record(tcb, seq, end):
+    """Where the user's record (MSG_EOR) that `seq` belongs to ends; `end` if that has not been said."""
+    marks = tcb.record_ends
+    index = bisect_right(marks, seq)
+    return marks[index] if index < len(marks) else end
 
 
 def _may_send_partial(tcb, hold, nagle):
@@ -254,7 +264,7 @@ def _collapse(tcb, index, room):
     while index + 1 < len(records) and not record.fin:
         after = records[index + 1]
         length = after.end - record.seq - after.fin
-        if length > room or after.count > 1 or after.sacked:
+        if length > room or after.count > 1 or after.sacked or tcb.record_ends and record.end in tcb.record_ends:
             break
         if after.lost or after.resent:
             loss.forget(after, after.count)

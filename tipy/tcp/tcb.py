@@ -30,7 +30,7 @@ class Tcb:
         "tcp", "now", "local", "remote", "path", "options", "state", "listener", "accepted", "orphan", "__weakref__",
         # send sequence space (RFC 9293 figure 3)
         "snd_una", "snd_nxt", "snd_wnd", "snd_wl1", "snd_wl2", "snd_up", "iss", "max_window", "snd_wscale",
-        "sendq", "sndbuf", "fin_queued", "push_marks", "small_end", "mss", "peer_mss", "tso_max",
+        "sendq", "sndbuf", "fin_queued", "push_marks", "record_ends", "small_end", "mss", "peer_mss", "tso_max",
         # receive sequence space (figure 4)
         "rcv_nxt", "irs", "rcv_up", "rcv", "receiveq", "early", "sack_blocks", "dsack", "eof", "rcv_shut", "urgent",
         # options negotiated
@@ -64,7 +64,8 @@ class Tcb:
         now = self.now()
         self.start_at(tcp.numbers.initial(local, remote, now))
         self.snd_wnd = self.snd_wl1 = self.snd_wl2 = self.max_window = self.snd_wscale = 0
-        self.sendq = self.push_marks = self.receiveq = self.early = self.sack_blocks = self.dsack = self.urgent = None
+        self.sendq = self.push_marks = self.record_ends = None
+        self.receiveq = self.early = self.sack_blocks = self.dsack = self.urgent = None
         self.sndbuf = settings.sndbuf
         self.fin_queued = self.eof = self.rcv_shut = False
         self.peer_mss = 536

@@ -24,7 +24,7 @@ def travel_light(tcb):
     for timer in (tcb.delayed_ack, tcb.pacer):
         if timer is not None:
             timer.cancel()
-    tcb.cc = tcb.rtt = tcb.loss = tcb.early = tcb.records = tcb.sendq = tcb.push_marks = None
+    tcb.cc = tcb.rtt = tcb.loss = tcb.early = tcb.records = tcb.sendq = tcb.push_marks = tcb.record_ends = None
     tcb.retransmission = tcb.delayed_ack = tcb.pacer = None
     if not vars(tcb.options):
         tcb.options = _USUAL
