@@ -175,7 +175,7 @@ def _syn_acked(tcb, seg):
     tcb.snd_wnd = seg.wnd if seg.flags & SYN else seg.wnd << tcb.snd_wscale
     tcb.snd_wl1, tcb.snd_wl2 = seg.seq, seg.ack
     tcb.max_window = max(tcb.max_window, tcb.snd_wnd)
-    tcb.last_heard = now = tcb.now()
+    tcb.last_heard = tcb.last_received = tcb.last_sent = now = tcb.now()
     if not tcb.retries:
         tcb.rtt.sample(now - tcb.syn_sent_at)
     elif tcb.ts_ok and seg.options.timestamp is not None and seg.options.timestamp[1]:
@@ -427,7 +427,7 @@ def fin_step(tcb, seg):
         return True
     tcb.rcv_nxt += 1
     tcb.eof = tcb.ack_now = True
-    tcb.sack_blocks = None
+    tcb.sack_blocks = tcb.dsack = tcb.early = None     # after this there is nothing
     tcp, state = tcb.tcp, tcb.state
     if state is State.ESTABLISHED:
         tcb.enter(State.CLOSE_WAIT)

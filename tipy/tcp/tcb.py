@@ -19,6 +19,7 @@ from tipy.tcp.window import ReceiveWindow
 _log = channel("tcp")
 
 HEADER = 20                    # bytes of a TCP header without options
+LEAST_MTU = 68                 # of a link (RFC 791)
 TIMESTAMP_OPTION = 12          # bytes of nop, nop, timestamp
 
 
@@ -34,7 +35,7 @@ class Tcb:
         # receive sequence space (figure 4)
         "rcv_nxt", "irs", "rcv_up", "rcv", "receiveq", "early", "sack_blocks", "dsack", "eof", "rcv_shut", "urgent",
         # options negotiated
-        "sack_ok", "wscale_ok", "ts_ok", "ts_offset", "ts_recent", "ts_recent_age", "ecn_ok", "ecn_echo", "ecn_cwr",
+        "sack_ok", "wscale_ok", "ts_ok", "ts_offset", "ts_recent", "ts_recent_age", "ecn_ok", "ecn_echo", "ecn_cwr", "ecn_seen",
         # acknowledging
         "ack_now", "ack_due", "last_ack_sent", "quick_acks", "quickack", "interactive", "last_received", "last_sent",
         "rcv_mss", "last_size", "pushed",
@@ -78,7 +79,7 @@ class Tcb:
         self.ts_ok = bool(settings.timestamps)
         self.ts_offset = tcp.numbers.timestamp_offset(local, remote) if self.ts_ok else 0
         self.ts_recent, self.ts_recent_age = 0, 0.0
-        self.ecn_ok = self.ecn_echo = self.ecn_cwr = False
+        self.ecn_ok = self.ecn_echo = self.ecn_cwr = self.ecn_seen = False
         self.ack_now = self.ack_due = self.interactive = False
         self.last_ack_sent = 0
         self.quick_acks = None                 # None until the first data arrives
@@ -175,7 +176,7 @@ class Tcb:
         """The MSS our SYN announces (RFC 6691): what fits our interface, capped by TCP_MAXSEG."""
         cap = self.options.maxseg or self.tcp.settings.mss
         mss = min(self.path.interface.mtu, 65535) - self.path.header_length - HEADER
-        return max(min(mss, cap, 65535) if cap else min(mss, 65535), 64)
+        return max(min(mss, cap, 65535) if cap else min(mss, 65535), LEAST_MTU - HEADER - self.path.header_length)
 
     @property
     def option_bytes(self):

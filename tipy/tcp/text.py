@@ -13,6 +13,7 @@ from tipy.wire.tcp import CWR, FIN, PSH
 
 _MAX_QUICK = 16                # segments acknowledged at once when a connection starts
 _MAX_BLOCKS = 4
+_WORTH_ROOM = 128              # bytes; shorter segments do not open the window further
 _ECN_CE = 3
 
 
@@ -20,12 +21,9 @@ def receive(tcb, seg):
     """Take the text or FIN of `seg`, which the sequence check has let pass. True if anything new is readable."""
     text, seq = seg.text, seg.seq
     end = seq + len(text)
-    if tcb.ecn_ok:
-        if seg.flags & CWR:
-            tcb.ecn_echo = False
-            tcb.ack_now = True                         # its window may be down to one segment
-        if seg.tos & _ECN_CE == _ECN_CE:
-            tcb.ecn_echo = tcb.ack_now = True
+    if seg.flags & CWR and tcb.ecn_ok:
+        tcb.ecn_echo = False
+        tcb.ack_now = True                             # the peer's window may be down to one segment
     nxt = tcb.rcv_nxt
     if seg.end <= nxt:                                 # all of it is old: say so
         came_again(tcb, seq, seg.end)
@@ -34,6 +32,8 @@ def receive(tcb, seg):
         if seg.flags & FIN and seq > nxt:
             _early_fin(tcb, seq)
         return False
+    if tcb.ecn_ok:
+        _heed_marks(tcb, seg.tos & _ECN_CE)
     tcb.data_segs_in += seg.wire_count
     if end <= nxt:                                     # old text, a new FIN
         _duplicate(tcb, seq, end)
@@ -52,6 +52,16 @@ def receive(tcb, seg):
     return True
 
 
+def _heed_marks(tcb, mark):
+    """Congestion on the way of new text is echoed until CWR comes, and two ACKs go at once, since the peer's window may be
+    small; also if a mark is missing, which it is on retransmissions (RFC 3168 section 6.1; Linux)."""
+    if mark == _ECN_CE and not tcb.ecn_echo or not mark and tcb.ecn_seen:
+        _hurry(tcb, 2)
+    if mark:
+        tcb.ecn_seen = True
+        tcb.ecn_echo = tcb.ecn_echo or mark == _ECN_CE
+
+
 def beyond_window(tcb, seg):
     """True for text or a FIN that begins where the window ends: it is not taken, and the peer hears so at once. (A bare
     FIN that comes next needs no window.)"""
@@ -59,6 +69,7 @@ def beyond_window(tcb, seg):
         return False
     if seg.text:
         tcb.data_segs_in += seg.wire_count
+    tcb.ack_now = True
     _hurry(tcb)
     return True
 
@@ -91,7 +102,8 @@ def _in_order(tcb, seg, text):
         tcb.ack_now = True                             # a gap was filled, wholly or in part (RFC 5681)
     now = tcb.now()
     _note_size(tcb, seg)
-    tcb.rcv.data_arrived()
+    if len(text) >= _WORTH_ROOM:
+        tcb.rcv.data_arrived()
     _schedule_ack(tcb, seg, now)
     tcb.last_received = now
 
@@ -143,15 +155,15 @@ def _schedule_ack(tcb, seg, now):
 
 def came_again(tcb, left, right):
     """A segment of nothing new: the peer must learn at once what we have."""
+    tcb.ack_now = True
     _hurry(tcb)
     _duplicate(tcb, left, right)
 
 
-def _hurry(tcb):
-    """Acknowledge at once, and the next segments as well."""
-    tcb.ack_now = True
+def _hurry(tcb, most=_MAX_QUICK):
+    """Acknowledge the next segments at once, at most so many."""
     if tcb.quick_acks is not None:
-        tcb.quick_acks = max(tcb.quick_acks, _quick(tcb))
+        tcb.quick_acks = max(tcb.quick_acks, min(_quick(tcb), most))
         tcb.interactive = False
 
 
@@ -178,6 +190,8 @@ def _keep_early(tcb, seq, text):
         tcb.tcp.counters["tcp.drop_early_full"] += 1
         return
     left, right, duplicate = kept
+    if tcb.accepted or tcb.listener is None:
+        tcb.rcv.data_arrived()
     if not tcb.sack_ok:
         return
     if duplicate is not None:

@@ -115,7 +115,7 @@ class ReceiveWindow:
                                      else window - current >= min(rcv_mss, self.space // 2))
 
     def data_arrived(self):
-        """An in-order segment came: open up towards what the buffer allows."""
+        """Text has come: open up towards what the buffer allows."""
         if self.threshold < self.space:
             self.threshold = min(self.threshold + 2 * self._mss, self.space)
 
