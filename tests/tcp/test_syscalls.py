@@ -526,3 +526,18 @@ def test_no_timer_is_left_after_the_end(peer):
     peer.bed.advance(200)
     after = peer.bed.clock.next_deadline()
     assert before is not None or after is None
+
+
+def test_notsent_lowat_limits_what_a_write_takes(peer):
+    """TB 11: beyond what cwnd lets out at once only so much waits to be sent; whole segments, as on Linux."""
+    module = peer.bed.socket
+    sock = peer.established()
+    sock.setblocking(False)
+    sock.setsockopt(module.IPPROTO_TCP, module.TCP_NOTSENT_LOWAT, 3500)
+    assert sock.send(bytes(59000)) == 14000
+    peer.expect_flight(*range(1, 10001, 1000))
+    with pytest.raises(BlockingIOError):
+        sock.send(b"x")
+    peer.send(".", ack=1001)
+    peer.expect_flight(10001, 11001)
+    assert sock.send(bytes(59000)) == 2000

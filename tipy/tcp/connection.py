@@ -55,9 +55,19 @@ class Connection(Tcb):
         return self.sndbuf
 
     @property
+    def lowat(self):
+        """TCP_NOTSENT_LOWAT: how many bytes may wait to be sent for the first time; None = no limit."""
+        return self.options.notsent_lowat or self.tcp.settings.notsent_lowat
+
+    @property
     def room(self):
-        """How many bytes `write` would take now."""
-        return max(self.capacity - self.unsent, 0)
+        """How many bytes `write` would take now, before it sends anything."""
+        room = max(self.capacity - self.unsent, 0)
+        lowat = self.lowat
+        if not lowat:
+            return room
+        unsent = max(self.snd_end - self.snd_nxt, 0)       # whole segments, the last one may be begun
+        return min(room, -(-max(lowat, unsent) // self.mss) * self.mss - unsent)
 
     @property
     def enough_room(self):
@@ -67,7 +77,7 @@ class Connection(Tcb):
         if queue is None:
             return True
         used = len(queue)
-        lowat = self.options.notsent_lowat or self.tcp.settings.notsent_lowat
+        lowat = self.lowat
         if lowat and queue.end - self.snd_nxt >= lowat:
             return False
         capacity = self.capacity
@@ -176,7 +186,20 @@ class Connection(Tcb):
                 self._cannot_send()
         elif self.error:
             raise os_error(self.take_error())
-        count = min(len(view), self.room, _CHUNK)
+        count = self._take(view, more, record)
+        if count < len(view) and self.lowat:               # what has been sent since made room
+            piece = count
+            while piece:
+                piece = self._take(view[count:], more, record)
+                count += piece
+            if self.sendq is not None and self.sendq.end > self.snd_nxt:
+                self.push_marks.append(self.sendq.end)
+        return count
+
+    def _take(self, view, more, record):
+        """Take what there is room for, and send; the number of bytes."""
+        size = len(view)
+        count = min(size, self.room, _CHUNK)
         if count <= 0:
             return 0
         queue = self.sendq
@@ -186,14 +209,14 @@ class Connection(Tcb):
         if not self.packets_out:
             cwnd_validation.restart_after_idle(self)
         queue.append(bytes(view[:count]))
-        if not more or count < len(view):
+        if not more if count == size else not self.lowat:
             self.push_marks.append(queue.end)
-        if record and count == len(view):
+        if record and count == size:
             if self.record_ends is None:
                 self.record_ends = []
             self.record_ends.append(queue.end)
         if self.state in CAN_SEND:
-            output(self, hold=more and count == len(view))
+            output(self, hold=more and count == size)
         return count
 
     def write_urgent(self, view):

@@ -211,7 +211,7 @@ def paws_step(tcb, seg):
         return False
     if unwrap(tcb.ts_recent, stamp[0]) - stamp[0] <= PAWS_WINDOW:
         return True
-    if tcb.now() - tcb.ts_recent_age > PAWS_FORGET or seg.flags & RST:
+    if tcb.now() - tcb.ts_recent_age > PAWS_FORGET or seg.flags & RST or _disordered(tcb, seg):
         return True
     tcb.tcp.counters["tcp.drop_paws"] += 1
     if seg.flags & SYN:
@@ -219,6 +219,17 @@ def paws_step(tcb, seg):
     else:
         _out_of_window(tcb, seg)
     return False
+
+
+def _disordered(tcb, seg):
+    """True for a bare ACK that tells nothing new and is only a little late: it was overtaken, by a card with several
+    queues perhaps. Linux does not answer it either."""
+    if not seg.flags & ACK or seg.end != seg.seq or seg.seq != tcb.rcv_nxt or seg.ack != tcb.snd_una:
+        return False
+    window = seg.wnd << tcb.snd_wscale
+    news = seg.seq > tcb.snd_wl1 or seg.seq == tcb.snd_wl1 and (window > tcb.snd_wnd or not window)
+    late = unwrap(tcb.ts_recent, seg.options.timestamp[0]) - seg.options.timestamp[0]
+    return not news and late <= tcb.rtt.rto * 1200     # ms: 1.2 RTO
 
 
 def sequence_step(tcb, seg):
@@ -234,7 +245,7 @@ def sequence_step(tcb, seg):
     if seg.flags & RST and seq >= edge and seq != nxt:
         return False                                   # RFC 5961: outside the window, however slightly
     if seg.end >= tcb.last_ack_sent and seq <= edge:
-        if end <= edge or tcb.receiveq is None or not tcb.receiveq.length:
+        if (seg.end <= edge if tcb.eof else end <= edge or tcb.receiveq is None or not tcb.receiveq.length):
             return True
     tcb.tcp.counters["tcp.drop_sequence"] += 1
     if seg.flags & RST:

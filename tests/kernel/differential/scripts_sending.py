@@ -17,6 +17,8 @@ def scripts():
     yield from urgent()
     yield from keepalive()
     yield from user_timeout()
+    yield from unsent_limit()
+    yield from marks()
 
 
 # -- ACKs -----------------------------------------------------------------------------------------
@@ -470,3 +472,36 @@ def user_timeout():
             script.call("get", option, after=0)
     script.rest(0.02)
     yield script
+
+
+def unsent_limit():
+    for lowat in (1, 1500, 4000):
+        script = Script(f"TCP_NOTSENT_LOWAT {lowat}")
+        script.passive()
+        script.call("set", "TCP_NOTSENT_LOWAT", lowat)
+        for length in (300, 300, 300, 59000, 1000):
+            script.call("send", length, after=0)
+        for ack in (2001, 4001, 6001):
+            script.segment(".", ack=ack)
+            script.call("send", 5000, after=0)
+        yield script
+
+
+# -- ECN ------------------------------------------------------------------------------------------
+
+
+def marks():
+    for answer in (False, True):
+        script = Script("ECN marks" + (" in a conversation" if answer else ""), sysctls={"ecn": 1})
+        script.passive(flags="SEW")
+        script.segment("P.", 100, tos=2)
+        script.call("recv", 1000)
+        if answer:
+            script.call("send", 100)
+            script.segment(".", ack=101)
+        for flags, tos in (("P.", 2), ("P.", 3), ("P.", 3), ("P.", 3), ("P.", 2), ("P.W", 2), ("P.", 2), ("P.", 2),
+                           ("P.", 0), ("P.", 2), ("P.", 2), ("P.", 2)):
+            script.segment(flags, 100, tos=tos, after=0.06)
+            script.call("recv", 1000)
+        script.rest(0.08)
+        yield script

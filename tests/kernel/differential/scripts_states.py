@@ -39,6 +39,9 @@ SEGMENTS = {
     "data, ACK too new": ("P.", 100, 0, 1), "data, ACK ancient": ("P.", 100, 0, -100000),
     "data, ACK old": ("P.", 100, 0, -1),
     "data without ACK": ("P", 100, 0, 0), "no flags": ("", 0, 0, 0), "FIN without ACK": ("F", 0, 0, 0),
+    "data without ACK, beyond": ("P", 100, 70000, 0), "no flags, below": ("", 0, -1, 0),
+    "FIN without ACK, below": ("F", 0, -1, 0),
+    "data at the right edge": ("P.", 10, 64240, 0), "FIN at the right edge": ("F.", 0, 64240, 0),
     "FIN": ("F.", 0, 0, 0), "FIN again": ("F.", 0, -1, 0), "FIN early": ("F.", 0, 100, 0),
     "FIN beyond": ("F.", 0, 70000, 0), "data and FIN": ("FP.", 100, 0, 0),
     "FIN, ACK too new": ("F.", 0, 0, 1),
@@ -128,6 +131,14 @@ def late_segments():
             script.segment(flags, length, seq=1, ack=2, after=0.05)
             script.rest(0.05)
             yield script
+    for flags, length in ((".", 0), ("P.", 10), ("F.", 0), ("FP.", 10)):
+        script = Script(f"after close(), ahead of a gap: {flags} with {length}")
+        script.passive()
+        script.call("close", after=0.05)
+        script.segment(flags, length, seq=101, ack=2, after=0.05)
+        script.segment("F.", ack=2, after=0.05)
+        script.rest(0.05)
+        yield script
 
 
 # -- closing --------------------------------------------------------------------------------------
