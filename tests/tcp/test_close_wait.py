@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from tipy.testing.peer import ANY
+from tipy.testing.peer import ANY, pattern
 
 
 def test_fin_is_acknowledged(peer):
@@ -112,3 +112,73 @@ def test_shutdown_twice(peer):
     except OSError as error:
         assert error.errno == errno.ENOTCONN
     peer.expect_nothing()
+
+
+# -- FINs that come early ---------------------------------------------------------------------------------
+
+def test_a_bare_fin_that_overtakes_the_text_before_it_counts(peer):
+    """TB 2.2: nothing but the peer's RTO would bring it again, for it has been SACKed."""
+    sock = peer.established()
+    peer.send("F.", seq=1001)
+    peer.expect(".", 1, 1, sack=((1001, 1002),))
+    peer.send_data(1000)
+    peer.expect(".", 1, 1002)
+    assert sock.recv(2000) == pattern(1, 1000) and sock.recv(2000) == b""
+    assert sock.tcp_info()["tcpi_state"] == 8
+
+
+@pytest.mark.parametrize("flags, seq, size, text", [("F.", 100, 0, 1000), ("F.", 501, 500, 1400)])
+def test_a_fin_in_the_middle_of_the_stream_is_not_the_end(peer, flags, seq, size, text):
+    """Somebody's guess: the text goes on behind it, and the true FIN ends the stream."""
+    sock = peer.established()
+    peer.send(flags, seq=seq, payload=size)
+    peer.expect(".", 1, 1, sack=ANY)
+    peer.send(".", payload=text)
+    peer.expect(".", 1, 1 + text, sack=ANY)
+    peer.send("F.")
+    peer.expect(".", 1, 2 + text)
+    assert sock.recv(2000) == pattern(1, text) and sock.recv(2000) == b""
+
+
+@pytest.mark.parametrize("first, second, sack", [
+    ((41, 10), (31, 20), ((41, 52), (31, 52))), ((81, 0), (41, 40), ((81, 82), (41, 82))), ((81, 0), (81, 0), ((81, 82), (81, 82)))])
+def test_dsack_of_a_fin(peer, first, second, sack):
+    """TB 4.3: a FIN that comes again is reported with the text before it."""
+    peer.established()
+    peer.send("F.", seq=first[0], payload=first[1])
+    peer.expect(".", 1, 1, sack=ANY)
+    peer.send("F.", seq=second[0], payload=second[1])
+    peer.expect(".", 1, 1, sack=sack)
+
+
+def test_a_fin_takes_the_dsack_away(peer):
+    """As Linux: nothing that SACK says matters after the FIN."""
+    sock = peer.established()
+    peer.send_data(1000)
+    peer.expect(".", 1, 1001)
+    sock.recv(1000)
+    peer.send("F.", seq=1, payload=1000)
+    peer.expect(".", 1, 1002, sack=())
+
+
+def test_text_beyond_a_buffer_made_smaller_is_not_taken(peer):
+    """TB 12: reduced SO_RCVBUF drop. What was announced before stays announced."""
+    module = peer.bed.socket
+    sock = peer.established()
+    sock.setsockopt(module.SOL_SOCKET, module.SO_RCVBUF, 4096)
+    for _ in range(6):
+        peer.send_data(1400)
+    got = sock.recv(10000)
+    assert 1400 <= len(got) <= 8192 and got == pattern(1, len(got))
+    peer.bed.advance(0.1)
+    assert peer.take()[-1].ack == 1 + len(got)
+
+
+@pytest.mark.parametrize("window", [0, 400])
+def test_acks_to_a_peer_that_has_shrunk_its_window_lie_within_it(peer, window):
+    """TB 6.3, as Linux: SND.NXT would lie beyond, and might be dropped."""
+    sock = peer.established()
+    sock.send(bytes(2000))
+    peer.expect_flight(1, 1001)
+    peer.send("P.", ack=1, win=window, payload=10)
+    peer.expect(".", 1 + window, 11)

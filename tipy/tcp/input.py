@@ -62,7 +62,7 @@ def predicted(tcb, seg):
     from 4.4BSD).
     """
     if (seg.flags & ~PSH != ACK or tcb.loss is not None or tcb.ecn_ok or tcb.urgent is not None
-            or seg.seq != tcb.rcv_nxt & MASK or tcb.early is not None and tcb.early.ranges):
+            or seg.seq != tcb.rcv_nxt & MASK or tcb.fin_at is not None or tcb.early is not None and tcb.early.ranges):
         return False
     options = seg.options
     if tcb.ts_ok:

@@ -280,7 +280,16 @@ def send_ack(tcb):
     """Send a bare ACK now."""
     if tcb.state in _HANDSHAKE and not tcb.rcv_nxt:
         return
-    transmit(tcb, tcb.snd_nxt, ACK, [], 0, 0)
+    transmit(tcb, _acceptable(tcb), ACK, [], 0, 0)
+
+
+def _acceptable(tcb):
+    """The sequence number of a segment without text: SND.NXT, but not beyond the window of a peer that has shrunk it,
+    who might drop it (Linux's tcp_acceptable_seq)."""
+    beyond = tcb.snd_nxt - tcb.snd_window_end
+    if beyond <= 0 or tcb.wscale_ok and beyond < 1 << tcb.rcv.scale:
+        return tcb.snd_nxt
+    return tcb.snd_window_end
 
 
 def send_probe(tcb):
@@ -290,7 +299,10 @@ def send_probe(tcb):
 
 def send_reset(tcb):
     """Tell the peer that this connection is gone."""
-    transmit(tcb, tcb.snd_nxt, RST | ACK if tcb.state is not State.SYN_SENT else RST, [], 0, 0)
+    if tcb.state is State.SYN_SENT:
+        transmit(tcb, tcb.snd_nxt, RST, [], 0, 0)
+    else:
+        transmit(tcb, _acceptable(tcb), RST | ACK, [], 0, 0)
 
 
 def handshake_timeout(tcb):

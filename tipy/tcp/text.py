@@ -42,8 +42,10 @@ def receive(tcb, seg):
         _duplicate(tcb, seq, nxt)
         text = text[nxt - seq:]
         seq = nxt
+    if tcb.options.rcvbuf and _refused(tcb):
+        return False
     if seq > nxt:
-        _keep_early(tcb, seq, text)
+        _keep_early(tcb, seg, text)
         return False
     if tcb.rcv.current(nxt) == 0:                      # a window probe: its text is not taken
         tcb.ack_now = True
@@ -62,6 +64,19 @@ def _heed_marks(tcb, mark):
         tcb.ecn_echo = tcb.ecn_echo or mark == _ECN_CE
 
 
+def _refused(tcb):
+    """True if the user has made the buffer (SO_RCVBUF) smaller than what waits in it: then no text is taken. As on Linux
+    bytes count twice, and the first segment always finds room."""
+    waiting = len(tcb.early) if tcb.early is not None else 0
+    if tcb.receiveq is not None:
+        waiting += tcb.receiveq.length
+    if 2 * waiting <= tcb.options.rcvbuf:
+        return False
+    tcb.tcp.counters["tcp.drop_receive_queue_full"] += 1
+    tcb.ack_now = True
+    return True
+
+
 def beyond_window(tcb, seg):
     """True for text or a FIN that begins where the window ends: it is not taken, and the peer hears so at once. (A bare
     FIN that comes next needs no window.)"""
@@ -77,7 +92,8 @@ def beyond_window(tcb, seg):
 def take(tcb, seg):
     """The text of a segment that is known to be the next one and to fit the window."""
     tcb.data_segs_in += seg.wire_count
-    _in_order(tcb, seg, seg.text)
+    if not tcb.options.rcvbuf or not _refused(tcb):
+        _in_order(tcb, seg, seg.text)
 
 
 def _in_order(tcb, seg, text):
@@ -100,6 +116,10 @@ def _in_order(tcb, seg, text):
         tcb.bytes_received += nxt - before
         tcb.sack_blocks = [block for block in tcb.sack_blocks or () if block[1] > nxt]
         tcb.ack_now = True                             # a gap was filled, wholly or in part (RFC 5681)
+    elif tcb.sack_blocks:
+        tcb.sack_blocks = [block for block in tcb.sack_blocks if block[1] > nxt]
+    if tcb.fin_at is not None and tcb.fin_at < tcb.rcv_nxt:
+        tcb.fin_at = None                              # the stream goes on: that FIN was not the peer's
     now = tcb.now()
     _note_size(tcb, seg)
     if len(text) >= _WORTH_ROOM:
@@ -180,8 +200,9 @@ def _duplicate(tcb, left, right):
             tcb.dsack = left, right
 
 
-def _keep_early(tcb, seq, text):
+def _keep_early(tcb, seg, text):
     """A segment ahead of a gap: keep it, tell the peer."""
+    seq = seg.seq
     tcb.ack_now = True
     if tcb.early is None:
         tcb.early = Reassembly(tcb.tcp.settings.max_early_ranges)
@@ -194,6 +215,10 @@ def _keep_early(tcb, seq, text):
         tcb.rcv.data_arrived()
     if not tcb.sack_ok:
         return
+    if seg.flags & FIN and any(known > tcb.fin_at >= start for start, known in tcb.sack_blocks or ()):
+        start, end = duplicate or (tcb.fin_at, tcb.fin_at) # its FIN comes for the second time
+        if end == tcb.fin_at:
+            duplicate = start, end + 1
     if duplicate is not None:
         _duplicate(tcb, *duplicate)
     _report(tcb, left, right)
@@ -225,7 +250,7 @@ def _early_fin(tcb, seq):
 
 def note_fin(tcb, seg):
     """The segment carries a FIN: where the stream ends. It counts once everything before it has arrived."""
-    if seg.flags & FIN and tcb.fin_at is None and seg.end > tcb.rcv_nxt:
+    if seg.flags & FIN and seg.end > tcb.rcv_nxt and (tcb.fin_at is None or seg.seq <= tcb.rcv_nxt):
         tcb.fin_at = seg.end - 1
 
 
