@@ -180,5 +180,6 @@ def test_acks_to_a_peer_that_has_shrunk_its_window_lie_within_it(peer, window):
     sock = peer.established()
     sock.send(bytes(2000))
     peer.expect_flight(1, 1001)
+    peer.send(".", ack=1, win=0)
     peer.send("P.", ack=1, win=window, payload=10)
     peer.expect(".", 1 + window, 11)

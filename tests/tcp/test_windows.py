@@ -398,3 +398,49 @@ def test_peer_that_fills_a_small_window_sees_the_rest_of_the_buffer_once_it_is_f
     assert len(sock.recv(20000)) == 18000
     update, = peer.take()
     assert update.length == 0 and peer.room(update) >= 32000
+
+
+# -- a window that is taken back --------------------------------------------------------------------------
+
+@pytest.mark.parametrize("size", [0, 10])
+def test_a_smaller_window_that_acknowledges_nothing_is_not_taken(peer, size):
+    """TB 6.3, as Linux: it may be an old one that was overtaken. The next ACK that moves SND.UNA counts."""
+    sock = peer.established()
+    sock.send(bytes(1000))
+    peer.expect_data(1, 1000)
+    peer.send("P." if size else ".", ack=1, win=1500, payload=size)
+    peer.take()
+    sock.send(bytes(3000))
+    peer.expect_flight(1001, 2001, 3001, length=ANY)
+    peer.send(".", win=500)
+    sock.send(bytes(3000))
+    peer.expect_nothing()
+
+
+def test_duplicate_acks_with_a_shrinking_window_are_duplicates(peer):
+    """TB 4.1 without SACK, as Linux: RFC 5681's "same window" does not count a window that was not taken."""
+    sock = peer.established(sack=False)
+    sock.send(bytes(5000))
+    peer.expect_flight(1, 1001, 2001, 3001, 4001)
+    for window in (1000, 990, 980):
+        peer.send(".", ack=1, win=window)
+    peer.expect(".", 1, length=1000)
+
+
+def test_cwnd_restarts_when_a_window_opens_after_a_silence(peer):
+    """TB 9: several RTOs at a window of zero are a silence as well."""
+    sock = peer.established()
+    sock.send(bytes(10000))
+    peer.take()
+    peer.send(".", ack=10001)
+    sock.send(bytes(20000))
+    peer.bed.advance(0.1)
+    peer.take()
+    peer.send(".", ack=30001, win=0)
+    sock.send(bytes(40000))
+    assert sock.tcp_info()["tcpi_snd_cwnd"] > 20
+    peer.bed.advance(3.0)
+    peer.take()
+    peer.send(".", ack=30001, win=65535)
+    assert sock.tcp_info()["tcpi_snd_cwnd"] == 10
+    assert len(peer.take()) == 10

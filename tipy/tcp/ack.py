@@ -8,7 +8,7 @@ new data sent before retransmissions, sends that first.
 from tipy.link.base import LARGEST_PAYLOAD
 from tipy.tcp import alarm, cwnd_validation, rack, recovery, sack
 from tipy.tcp.loss import DUPLICATE_THRESHOLD, Phase, loss_state
-from tipy.tcp.output import send_new
+from tipy.tcp.output import has_unsent, send_new
 from tipy.tcp.seq import MASK
 from tipy.wire.tcp import ECE, SYN
 
@@ -155,20 +155,26 @@ def _old(tcb, seg, news, una):
 
 
 def _update_window(tcb, seg):
-    """RFC 9293: take SND.WND from the segment unless it is older than the one it was last taken from."""
+    """Take SND.WND from the segment unless it is older than the one it was last taken from, or takes back what was
+    granted, as Linux does. True if it was taken: then the segment is no duplicate."""
     window = seg.wnd << tcb.snd_wscale if not seg.flags & SYN else seg.wnd
-    changed = False
-    if (seg.ack > tcb.snd_una or seg.seq > tcb.snd_wl1
-            or seg.seq == tcb.snd_wl1 and (seg.ack >= tcb.snd_wl2 and window > tcb.snd_wnd or window != tcb.snd_wnd
-                                           and seg.ack >= tcb.snd_wl2)):
-        tcb.snd_wl1, tcb.snd_wl2 = seg.seq, seg.ack
-        if window != tcb.snd_wnd:
-            changed = True
-            tcb.snd_wnd = window
-            if window > tcb.max_window:
-                tcb.max_window = window
-                tcb.update_mss()
-    return changed
+    if not (seg.ack > tcb.snd_una or seg.seq > tcb.snd_wl1
+            or seg.seq == tcb.snd_wl1 and (window > tcb.snd_wnd or not window)):
+        return False
+    tcb.snd_wl1, tcb.snd_wl2 = seg.seq, seg.ack
+    if window != tcb.snd_wnd:
+        new_window(tcb, window)
+    return True
+
+
+def new_window(tcb, window):
+    """SND.WND is `window` from now on."""
+    tcb.snd_wnd = window
+    if has_unsent(tcb):
+        cwnd_validation.restart_after_idle(tcb)
+    if window > tcb.max_window:
+        tcb.max_window = window
+        tcb.update_mss()
 
 
 def _window_may_have_opened(tcb):

@@ -160,8 +160,7 @@ def _schedule_ack(tcb, seg, now):
     if tcb.quick_acks is None:
         tcb.quick_acks = _quick(tcb)
     elif now - tcb.last_received > tcb.rtt.rto:        # after a silence the sender is in slow start again
-        tcb.quick_acks = _MAX_QUICK
-        tcb.interactive = False
+        tcb.quick_acks = max(tcb.quick_acks, _quick(tcb))
     if seg.wire_mss >= tcb.rcv_mss:
         tcb.full_segments += seg.wire_count
     elif tcb.rcv_nxt - tcb.last_ack_sent > tcb.rcv_mss:
@@ -188,7 +187,7 @@ def _hurry(tcb, most=_MAX_QUICK):
 
 
 def _quick(tcb):
-    return max(min(tcb.rcv.wnd // (2 * tcb.rcv_mss), _MAX_QUICK), 2)
+    return min(tcb.rcv.wnd // (2 * tcb.rcv_mss) or 2, _MAX_QUICK)
 
 
 def _duplicate(tcb, left, right):
@@ -210,6 +209,7 @@ def _keep_early(tcb, seg, text):
     if kept is None:
         tcb.tcp.counters["tcp.drop_early_full"] += 1
         return
+    _note_size(tcb, seg)
     left, right, duplicate = kept
     if tcb.accepted or tcb.listener is None:
         tcb.rcv.data_arrived()
