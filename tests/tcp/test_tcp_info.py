@@ -109,3 +109,36 @@ def test_times_since_the_last_segments_are_milliseconds(peer):
     info = sock.tcp_info()
     assert info["tcpi_last_data_sent"] == pytest.approx(50, abs=1)
     assert info["tcpi_last_data_recv"] == pytest.approx(2050, abs=1)
+
+
+def test_what_held_the_sender_up(peer):
+    """TB 14: tcpi_busy_time, and how much of it the peer's window or the send buffer was in the way, as Linux counts."""
+    sock = peer.established(win=2000)
+
+    def told():
+        info = sock.tcp_info()
+        return tuple(round(info["tcpi_" + name] / 1e3) for name in ("busy_time", "rwnd_limited", "sndbuf_limited"))
+
+    peer.bed.advance(1.0)
+    assert told() == (0, 0, 0)
+    sock.send(bytes(3000))
+    peer.expect_flight(1, 1001)
+    peer.bed.advance(0.1)
+    assert told() == (100, 100, 0)
+    peer.send(".", win=10000)
+    peer.expect_data(2001, 1000)
+    peer.bed.advance(0.02)
+    assert told() == (120, 100, 0)
+    peer.send(".")
+    peer.bed.advance(1.0)
+    assert told() == (120, 100, 0)
+    sock.setblocking(False)
+    module = peer.bed.socket
+    sock.setsockopt(module.SOL_SOCKET, module.SO_SNDBUF, 4096)
+    assert sock.send(bytes(20000)) < 20000
+    peer.bed.advance(0.03)
+    assert told() == (150, 100, 30)
+    peer.take()
+    peer.send(".")
+    peer.bed.advance(1.0)
+    assert told() == (150, 100, 30)

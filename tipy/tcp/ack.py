@@ -6,7 +6,7 @@ new data sent before retransmissions, sends that first.
 """
 
 from tipy.link.base import LARGEST_PAYLOAD
-from tipy.tcp import alarm, cwnd_validation, rack, recovery, sack
+from tipy.tcp import alarm, chrono, cwnd_validation, rack, recovery, sack
 from tipy.tcp.loss import DUPLICATE_THRESHOLD, Phase, loss_state
 from tipy.tcp.output import has_unsent, send_new
 from tipy.tcp.seq import MASK
@@ -256,6 +256,8 @@ def _drop(tcb, ack):
     queue = tcb.sendq
     if queue is not None and queue.start < ack:
         queue.release(ack if ack < queue.end else queue.end)
+        if queue.start == queue.end:
+            chrono.stop(tcb, chrono.BUSY)
         for marks in (tcb.push_marks, tcb.record_ends):
             while marks and marks[0] <= ack:
                 marks.pop(0)

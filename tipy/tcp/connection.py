@@ -8,7 +8,7 @@ import errno
 
 from tipy.buffers import SendQueue
 from tipy.errors import os_error
-from tipy.tcp import congestion, cwnd_validation, info, text, urgent
+from tipy.tcp import chrono, congestion, cwnd_validation, info, text, urgent
 from tipy.tcp.output import output
 from tipy.tcp.states import CAN_SEND, State
 from tipy.tcp.tcb import Tcb
@@ -200,6 +200,7 @@ class Connection(Tcb):
         """Take what there is room for, and send; the number of bytes."""
         size = len(view)
         count = min(size, self.room, _CHUNK)
+        self.wants_room = count < size
         if count <= 0:
             return 0
         queue = self.sendq
@@ -208,6 +209,8 @@ class Connection(Tcb):
             self.push_marks = []
         if not self.packets_out:
             cwnd_validation.restart_after_idle(self)
+        if queue.start == queue.end:
+            chrono.start(self, chrono.BUSY)
         queue.append(bytes(view[:count]))
         if not more if count == size else not self.lowat:
             self.push_marks.append(queue.end)

@@ -4,6 +4,7 @@ A window that the application did not fill has not been tested: it must not grow
 filled, or of silence, it decays towards what was used.
 """
 
+from tipy.tcp import chrono
 from tipy.tcp.congestion import INFINITE, INITIAL_WINDOW
 
 
@@ -18,6 +19,8 @@ def validate(tcb, limited):
         tcb.cwnd_used = 0
         tcb.cwnd_stamp = tcb.now()
     else:
+        if tcb.wants_room and tcb.snd_nxt >= tcb.snd_end:
+            chrono.start(tcb, chrono.BUFFER)
         tcb.cwnd_used = max(tcb.cwnd_used, packets_out)
         now = tcb.now()
         if tcb.tcp.settings.slow_start_after_idle and now - tcb.cwnd_stamp >= tcb.rtt.rto:

@@ -6,6 +6,7 @@ the rest bytes or counts. Fields tipy has nothing to say about are 0.
 
 from struct import Struct
 
+from tipy.tcp import chrono
 from tipy.tcp.congestion import INFINITE
 
 # struct tcp_info, linux/uapi/linux/tcp.h: name and format of each field, in order
@@ -55,6 +56,8 @@ def fields(tcb):
         tcpi_data_segs_out=tcb.data_segs_out, tcpi_delivered=tcb.delivered, tcpi_snd_wnd=tcb.snd_wnd,
         tcpi_min_rtt=_us(rtt.min_rtt) if rtt.min_rtt != float("inf") else 0xFFFFFFFF, tcpi_reordering=3,
         tcpi_bytes_sent=max(min(tcb.snd_nxt, tcb.snd_end) - tcb.iss - 1, 0))
+    busy, window, buffer = chrono.totals(tcb)
+    result.update(tcpi_busy_time=_us(busy), tcpi_rwnd_limited=_us(window), tcpi_sndbuf_limited=_us(buffer))
     if loss is not None:
         result.update(tcpi_ca_state=int(loss.phase), tcpi_sacked=loss.sacked_out, tcpi_lost=loss.lost_out,
                       tcpi_retrans=loss.retrans_out, tcpi_reordering=loss.reordering,

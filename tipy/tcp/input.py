@@ -14,7 +14,7 @@ Then `output` sends what has become due. Left out of the RFC: precedence and sec
 
 import errno
 
-from tipy.tcp import ack, text, time_wait, urgent
+from tipy.tcp import ack, chrono, text, time_wait, urgent
 from tipy.tcp.challenge import allowed, challenge
 from tipy.tcp.output import handshake_timeout, output, send_ack, send_syn
 from tipy.tcp.seq import MASK, unwrap
@@ -386,9 +386,11 @@ def _after_ack(tcb):
         elif state is State.LAST_ACK:
             tcp.forget(tcb)
         return
-    if tcb.waiters or tcb.readiness is not None:
-        if state in CAN_SEND and tcb.enough_room:
-            tcp.gate.notify(tcb)
+    if (tcb.wants_room or tcb.waiters or tcb.readiness is not None) and state in CAN_SEND and tcb.enough_room:
+        if tcb.wants_room:
+            tcb.wants_room = False
+            chrono.stop(tcb, chrono.BUFFER)
+        tcp.gate.notify(tcb)
 
 
 def urg_step(tcb, seg):

@@ -14,7 +14,7 @@ without that talent gets one MSS at a time from the same code. transmit.py puts 
 from bisect import bisect_right
 
 from tipy.link.base import LARGEST_PAYLOAD
-from tipy.tcp import alarm, cwnd_validation, pacing
+from tipy.tcp import alarm, chrono, cwnd_validation, pacing
 from tipy.tcp.loss import Phase
 from tipy.tcp.records import Sent, split
 from tipy.tcp.states import CAN_TRANSMIT, State
@@ -60,7 +60,7 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
     mss = segment_size(tcb)
     tso = super_segment(tcb, mss)
     end_of_data, window_end = tcb.snd_end, tcb.snd_una + tcb.snd_wnd
-    sent, limited = 0, False
+    sent, limited, blocked = 0, False, False
     rate = None
     if limit is None and (tcb.cc.pacing_rate is not None or tcb.refill_until is not None):
         rate = pacing.rate(tcb)
@@ -94,6 +94,7 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
         if length > window:
             length = window // mss * mss                   # never a partial segment at the window's edge
             if length <= 0:
+                blocked = True
                 break
         if (length < most and together == unsent and tso > mss and tcb.packets_out * mss >= tso and tcb.rtt.srtt < _SOON
                 and not fin and limit is None):
@@ -111,6 +112,10 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
             pacing.sent(tcb, length, rate)
         if limit is not None:
             limit -= count
+    if blocked:
+        chrono.start(tcb, chrono.WINDOW)
+    elif tcb.chrono == chrono.WINDOW:
+        chrono.stop(tcb, chrono.WINDOW)
     if sent:
         if tcb.loss is not None and tcb.loss.reducing:
             tcb.loss.prr_out += sent

@@ -49,9 +49,9 @@ class Tcb:
         "cwnd_stamp", "records", "transmissions", "packets_out", "loss",
         # totals for tcp_info
         "total_retrans", "bytes_acked", "bytes_received", "segs_in", "segs_out", "data_segs_in", "data_segs_out",
-        "lost_total", "delivered",
+        "lost_total", "delivered", "chrono", "chrono_since", "chrono_totals",
         # towards the user
-        "error", "soft_error", "waiters", "readiness", "trace",
+        "error", "soft_error", "waiters", "readiness", "wants_room", "trace",
     )
 
     def __init__(self, tcp, local, remote, path, options):
@@ -109,7 +109,9 @@ class Tcb:
         self.loss = None                       # LossState, made with the first sign of loss
         self.total_retrans = self.bytes_acked = self.bytes_received = self.segs_in = self.segs_out = 0
         self.data_segs_in = self.data_segs_out = self.lost_total = self.delivered = 0
+        self.chrono, self.chrono_since, self.chrono_totals = 0, now, None
         self.error = self.soft_error = 0
+        self.wants_room = False                # a write has not taken everything
         self.waiters = self.readiness = None
         self.trace = None if tcp.trace is None else partial(tcp.trace, self.name)
         self.cc = congestion.find(options.congestion or settings.congestion_control)(self)
