@@ -134,7 +134,7 @@ def test_what_held_the_sender_up(peer):
     assert told() == (120, 100, 0)
     sock.setblocking(False)
     module = peer.bed.socket
-    sock.setsockopt(module.SOL_SOCKET, module.SO_SNDBUF, 4096)
+    sock.setsockopt(module.SOL_SOCKET, module.SO_SNDBUF, 2048)
     assert sock.send(bytes(20000)) < 20000
     peer.bed.advance(0.03)
     assert told() == (150, 100, 30)

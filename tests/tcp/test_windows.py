@@ -444,3 +444,17 @@ def test_cwnd_restarts_when_a_window_opens_after_a_silence(peer):
     peer.send(".", ack=30001, win=65535)
     assert sock.tcp_info()["tcpi_snd_cwnd"] == 10
     assert len(peer.take()) == 10
+
+
+@pytest.mark.parametrize("ws", [None, 7])
+def test_one_segment_of_the_buffer_is_held_back(peer, ws):
+    """As Linux with its defaults: 64240 in the SYN, and then an edge that stays until the window is 64076."""
+    peer.established(ws=ws)
+    peer.send_data(11)
+    first = peer.expect(".", 1, 12)
+    peer.send_data(11)
+    second = peer.expect(".", 1, 23)
+    assert (first.win, second.win) == ((64229, 64218) if ws is None else (502, 502))
+    for _ in range(4):
+        peer.send_data(100)
+    assert peer.take()[-1].win == (64076 if ws is None else 502)

@@ -49,7 +49,7 @@ def fields(tcb):
         tcpi_last_data_sent=_ms(now - tcb.last_sent), tcpi_last_data_recv=_ms(now - tcb.last_received),
         tcpi_last_ack_recv=_ms(now - tcb.last_heard), tcpi_pmtu=tcb.path.mtu, tcpi_rcv_ssthresh=tcb.rcv.threshold,
         tcpi_rtt=_us(rtt.srtt), tcpi_rttvar=_us(rtt.rttvar), tcpi_snd_ssthresh=min(tcb.ssthresh, INFINITE),
-        tcpi_snd_cwnd=tcb.cwnd, tcpi_advmss=tcb.advertised_mss, tcpi_rcv_space=tcb.rcv.space,
+        tcpi_snd_cwnd=tcb.cwnd, tcpi_advmss=tcb.advertised_mss, tcpi_rcv_space=tcb.rcv.measured,
         tcpi_total_retrans=tcb.total_retrans, tcpi_bytes_acked=tcb.bytes_acked,
         tcpi_bytes_received=tcb.bytes_received, tcpi_segs_out=tcb.segs_out, tcpi_segs_in=tcb.segs_in,
         tcpi_notsent_bytes=max(tcb.snd_end - tcb.snd_nxt, 0), tcpi_data_segs_in=tcb.data_segs_in,

@@ -184,6 +184,7 @@ def _syn_acked(tcb, seg):
     tcb.retries = 0
     tcb.disarm()
     tcb.update_mss()
+    tcb.rcv.connected(tcb.advertised_mss)
 
 
 def _rest_of_syn(tcb, seg):

@@ -19,8 +19,8 @@ def scale_for(space):
 class ReceiveWindow:
     """What we have announced and what we may announce next. Bytes."""
 
-    __slots__ = ("space", "_cap", "scale", "offered", "wnd", "edge", "threshold", "_mss", "_filled",
-                 "_measure_from", "_measure_at", "_measured")
+    __slots__ = ("space", "_cap", "scale", "offered", "wnd", "edge", "threshold", "_most", "_reserve", "_mss", "_filled",
+                 "_measure_from", "_measure_at", "measured")
 
     def __init__(self, settings, options, mss):
         fixed = options.rcvbuf
@@ -38,6 +38,8 @@ class ReceiveWindow:
         self.wnd = 0                   # RCV.WND as last announced, counted from `edge - wnd`
         self.edge = 0                  # the right edge announced: nothing beyond it is accepted
         self.threshold = 0
+        self._most = self.space        # what the threshold may become (Linux's window_clamp)
+        self._reserve = self._cap > self.space
         self._filled = False           # the peer had used up the window when we announced this one
         self.start(mss)
         self._measure_from = None
@@ -47,11 +49,11 @@ class ReceiveWindow:
         """Begin with a window of whole segments of `mss` bytes."""
         space = self.space if self.scale else min(self.space, _UNSCALED)
         self.threshold = space // mss * mss if space > mss else space
-        self._measured = min(self.threshold, 10 * mss)         # what an initial window can bring
+        self.measured = min(self.threshold, 10 * mss)          # in one round trip; what an initial window can bring
 
     def resize(self, rcvbuf):
         """SO_RCVBUF was set: from now on no automatic growth."""
-        self.space = self._cap = rcvbuf // 2
+        self.space = self._cap = self._most = rcvbuf // 2
         self.threshold = min(max(self.threshold, self.space), self.space)
 
     def clamp(self, limit):
@@ -114,10 +116,18 @@ class ReceiveWindow:
         return window > current and (window >= 2 * current if current >= 2 * rcv_mss
                                      else window - current >= min(rcv_mss, self.space // 2))
 
+    def connected(self, mss):
+        """The handshake is done: as on Linux one segment of the buffer is held back until it grows. (Linux does so as
+        well where it cannot grow, for good.)"""
+        if self._reserve and self._most > 2 * mss:
+            self._most = max(2 * mss, self._most - mss)
+            self.threshold = min(self.threshold, self._most)
+
     def data_arrived(self):
         """Text has come: open up towards what the buffer allows."""
-        if self.threshold < self.space:
-            self.threshold = min(self.threshold + 2 * self._mss, self.space)
+        most = min(self._most, self.space)
+        if self.threshold < most:
+            self.threshold = min(self.threshold + 2 * self._mss, most)
 
     def user_read(self, read_up_to, now, rtt):
         """The user has consumed the stream up to `read_up_to`: grow if one round trip's worth filled the window."""
@@ -127,11 +137,11 @@ class ReceiveWindow:
         if now - self._measure_at < rtt - 1e-6 or rtt <= 0:
             return
         copied = read_up_to - self._measure_from
-        if copied > self._measured:
+        if copied > self.measured:
             if self.space < self._cap:
                 wanted = 2 * copied + 16 * self._mss
-                wanted += 2 * (wanted * (copied - self._measured) // self._measured)
-                self.space = min(max(self.space, wanted), self._cap)
+                wanted += 2 * (wanted * (copied - self.measured) // self.measured)
+                self.space = self._most = min(max(self.space, wanted), self._cap)
                 self.threshold = max(self.threshold, min(self.space, wanted))
-            self._measured = copied
+            self.measured = copied
         self._measure_from, self._measure_at = read_up_to, now

@@ -116,12 +116,12 @@ EXPLAINED = [
     (["the window fills, and opens as the program reads"],
      ["+ < . 1:1(0) ack 5001", "~ < . 1:1(0) ack 7001 (sooner)"], "The same."),
     (["probes of a closed window"],
-     ["+ < . 1:1(0) ack 2001", "- < . 1:1(0) ack 3001", "+ < . 1:1(0) ack 4001"]
+     ["+ < . 1:1(0) ack 3001", "- < . 1:1(0) ack 3001"]
      + ["- < . 1:1(0) ack 3001 <nop,nop,sack 4001:5001>", "+ < . 1:1(0) ack 4001"] * 6
      + ["- c.recv(5000) = 1900", "+ c.recv(5000) = 2900", "+ < . 1:1(0) ack 4001"],
      "Buffers: Linux has no memory left for the fourth segment, tipy's buffer just holds it; both then "
      "refuse."),
     (["a FIN at our closed window"],
-     ["+ < . 1:1(0) ack 2001", "- < . 1:1(0) ack 3001", "+ < . 1:1(0) ack 4001"]
+     ["+ < . 1:1(0) ack 3001", "- < . 1:1(0) ack 3001"]
      + ["- < . 1:1(0) ack 3001 <nop,nop,sack 4001:5001>", "+ < . 1:1(0) ack 4001"] * 2, "The same."),
 ]
