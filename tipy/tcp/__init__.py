@@ -12,7 +12,7 @@
 
 Loss and congestion, each alone in its file: rto.py (6298), sack.py (2018, 2883), rack.py (8985), loss.py and
 recovery.py (5681, 6582, 6937, 5682), pacing.py, cwnd_validation.py (7661), congestion/ (5681, 9438, 9406).
-isn.py: 6528, 4987. ttl_guard.py: 5082.
+isn.py: 6528, 4987. ttl_guard.py: 5082. chrono.py, info.py: what tcp_info tells.
 """
 
 from tipy.tcp.layer import Tcp
