@@ -231,6 +231,11 @@ def _clean(tcb, ack, news, prior_fack):
         loss.saw_reordering(tcb, low)                  # a hole filled without our doing
 
 
+def _forget_marks(marks, ack):
+    while marks and marks[0] <= ack:
+        marks.pop(0)
+
+
 def _drop(tcb, ack):
     """Forget records and bytes before `ack`. Returns (wire segments, when the last of them was sent or None)."""
     records = tcb.records
@@ -258,9 +263,9 @@ def _drop(tcb, ack):
         queue.release(ack if ack < queue.end else queue.end)
         if queue.start == queue.end:
             chrono.stop(tcb, chrono.BUSY)
-        for marks in (tcb.push_marks, tcb.record_ends):
-            while marks and marks[0] <= ack:
-                marks.pop(0)
+        _forget_marks(tcb.push_marks, ack)
+        if tcb.record_ends:
+            _forget_marks(tcb.record_ends, ack)
     if tcb.snd_up < ack:
         tcb.snd_up = ack
     return acked, latest

@@ -12,25 +12,30 @@ BUSY, WINDOW, BUFFER = 1, 2, 3
 def start(tcb, what):
     """From now on `what` holds, unless something higher does."""
     if what > tcb.chrono:
-        _switch(tcb, what)
+        if tcb.chrono:
+            _add(tcb)
+        tcb.chrono, tcb.chrono_since = what, tcb.now()
 
 
 def stop(tcb, what):
     """`what` holds no more."""
     queue = tcb.sendq
     if queue is None or queue.start == queue.end:
-        _switch(tcb, 0)
+        if tcb.chrono:
+            _add(tcb)
+        tcb.chrono = 0
     elif what == tcb.chrono:
-        _switch(tcb, BUSY)
+        _add(tcb)
+        tcb.chrono = BUSY
 
 
-def _switch(tcb, what):
+def _add(tcb):
+    """Add what the running clock shows to its total, and start it anew."""
     now = tcb.now()
-    if tcb.chrono:
-        if tcb.chrono_totals is None:
-            tcb.chrono_totals = [0.0, 0.0, 0.0]
-        tcb.chrono_totals[tcb.chrono - 1] += now - tcb.chrono_since
-    tcb.chrono, tcb.chrono_since = what, now
+    if tcb.chrono_totals is None:
+        tcb.chrono_totals = [0.0, 0.0, 0.0]
+    tcb.chrono_totals[tcb.chrono - 1] += now - tcb.chrono_since
+    tcb.chrono_since = now
 
 
 def totals(tcb):

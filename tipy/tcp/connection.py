@@ -62,7 +62,10 @@ class Connection(Tcb):
     @property
     def room(self):
         """How many bytes `write` would take now, before it sends anything."""
-        room = max(self.capacity - self.unsent, 0)
+        queue = self.sendq
+        room = self.capacity if queue is None else self.capacity - queue.end + queue.start
+        if room <= 0:
+            return 0
         lowat = self.lowat
         if not lowat:
             return room
