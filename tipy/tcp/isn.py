@@ -47,6 +47,21 @@ class SequenceNumbers:
                 return COOKIE_MSS[index]
         return None
 
+    def cookie_stamp(self, local, remote, now, scale, sack):
+        """A TSval that carries the peer's window scale (None = not offered) and SACK in its last bits, which comes back
+        with the cookie (as Linux). It lies at most 64 ms in the past."""
+        clock = int(now * 1000)
+        stamp = clock & -64 | (15 if scale is None else scale) | sack << 4
+        if stamp > clock:
+            stamp -= 64
+        return stamp + self.timestamp_offset(local, remote) & MASK
+
+    def check_cookie_stamp(self, local, remote, echo):
+        """(window scale or None, SACK) that cookie_stamp has put into the TSval echoed."""
+        stamp = echo - self.timestamp_offset(local, remote) & MASK
+        scale = stamp & 15
+        return None if scale == 15 else scale, bool(stamp & 16)
+
     def _cookie(self, local, remote, irs, period, index):
         stamp = (period & 63) << 2 | index
         hashed = self._hash(b"cookie", *_tuple(local, remote), irs.to_bytes(4, "big"), period.to_bytes(8, "big"),

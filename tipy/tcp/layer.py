@@ -190,15 +190,22 @@ class Tcp:
             send_bare(self, path, local, remote, 0, seg.end & MASK, RST | ACK, 0, _STATELESS)
 
     def send_stateless_syn_ack(self, packet, local, remote, seg, iss, options):
-        """A SYN,ACK for which nothing is remembered (SYN cookies): only the MSS option."""
+        """A SYN,ACK for which nothing is remembered (SYN cookies): the MSS option and, if the peer stamps its segments,
+        those that our timestamp can remember."""
         try:
             path = self.ipv4.path(remote[0], local[0])
         except OSError:
             return
         mss = min(path.interface.mtu - path.header_length - HEADER_LENGTH, 65535)
-        window = ReceiveWindow(self.settings, options, mss).initial(0)
-        send_bare(self, path, local, remote, iss, (seg.seq + 1) & MASK, SYN | ACK, window, options,
-                  pack_options(TcpOptions(mss=mss), True))
+        window = ReceiveWindow(self.settings, options, mss)
+        answer, offered, settings = TcpOptions(mss=mss), seg.options, self.settings
+        if offered.timestamp is not None and settings.timestamps:
+            scale = offered.window_scale if settings.window_scaling else None
+            sack = bool(offered.sack_permitted and settings.sack)
+            stamp = self.numbers.cookie_stamp(local, remote, self.clock.now(), scale, sack)
+            answer = TcpOptions(mss, None if scale is None else window.offered, sack, (stamp, offered.timestamp[0]))
+        send_bare(self, path, local, remote, iss, (seg.seq + 1) & MASK, SYN | ACK, window.initial(0), options,
+                  pack_options(answer, True))
 
     # -- opening ----------------------------------------------------------------------------------
 
@@ -292,7 +299,11 @@ class Tcp:
 
     def from_cookie(self, listener, packet, local, remote, seg, mss):
         """A SYN cookie came back: make the connection it stands for, as if it had been there all along."""
-        syn = Segment((seg.seq - 1) & MASK, 0, SYN, seg.wnd, 0, seg.text[:0], TcpOptions(mss=mss), 0, 0)
+        options, stamp = TcpOptions(mss=mss), seg.options.timestamp
+        if stamp is not None and self.settings.timestamps:
+            scale, sack = self.numbers.check_cookie_stamp(local, remote, stamp[1])
+            options = TcpOptions(mss, scale, sack, (stamp[0], 0))
+        syn = Segment((seg.seq - 1) & MASK, 0, SYN, seg.wnd, 0, seg.text[:0], options, 0, 0)
         tcb = self.embryo(listener, packet, local, remote, syn, (seg.ack - 1) & MASK)
         if tcb is None:
             return
