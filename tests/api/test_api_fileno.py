@@ -3,6 +3,7 @@
 import errno
 import os
 import select
+import time
 
 import pytest
 
@@ -22,6 +23,20 @@ def await_event(sock, event):
     poll.register(sock, event)
     if not poll.poll(WAIT):
         raise AssertionError(f"event {event} did not come")
+
+
+@pytest.mark.parametrize("ending", [None, "close", "detach"])
+def test_several_threads_may_ask_for_the_descriptor_at_once(ours, keep, background, ending):
+    sock = keep(ours.socket())
+    calls = [sock.fileno] * 3 + [getattr(sock, ending)] * 2 if ending else [sock.fileno] * 4
+    with sock._channel.gate:               # all of them come as far as here
+        threads = [background(call) for call in calls]
+        time.sleep(0.1)
+    told = {thread.result() for thread in threads}
+    numbers = told - {None, -1}
+    assert told == numbers and len(numbers) == 1 if ending is None else len(numbers) <= 1
+    if ending == "detach":
+        ours.close(numbers.pop())
 
 
 def test_a_listener_is_readable_when_there_is_somebody_to_accept(net, keep, listener):

@@ -223,20 +223,16 @@ class Handle(_real):
         """fileno() -> integer
 
         A real descriptor for select, poll and epoll, made at the first call."""
-        fd = _real.fileno(self)
-        if fd >= 0 or self._channel is None:
+        fd, channel = _real.fileno(self), self._channel
+        if fd >= 0 or channel is None:
             return fd
-        return self._make_fd()
-
-    def _make_fd(self):
-        channel = self._channel
-        with channel.gate:
-            if channel.closed:
+        with channel.gate:                 # several threads may ask at once, one of them makes it
+            if self._channel is None or channel.closed:
                 return -1
-            fd = _make_fd(channel)
-        _real.__init__(self, _socket.AF_UNIX, SOCK_STREAM, 0, fd)
-        _real.setblocking(self, self._timeout is None)
-        return fd
+            if _real.fileno(self) < 0:
+                _real.__init__(self, _socket.AF_UNIX, SOCK_STREAM, 0, _make_fd(channel))
+                _real.setblocking(self, self._timeout is None)
+            return _real.fileno(self)
 
     def detach(self):
         """detach() -> file descriptor
@@ -247,9 +243,11 @@ class Handle(_real):
         if channel is None:
             return _real.detach(self)
         self.fileno()
-        self._channel = None
-        fd = _real.detach(self)
         with channel.gate:
+            if self._channel is None:      # another thread was faster
+                return -1
+            self._channel = None
+            fd = _real.detach(self)
             channel.attached -= 1
             if not channel.attached and channel.readiness is not None:
                 channel.readiness.bridge()
@@ -261,15 +259,19 @@ class Handle(_real):
         Close the socket. It cannot be used after this call."""
         channel = self._channel
         if channel is None:
-            _real.close(self)
+            if self._shape is None:        # if it is ours, another thread may be about to close the descriptor
+                _real.close(self)
             return
-        self._channel = None
-        fd = _real.fileno(self)
         if channel.gate.held():            # a finalizer of the program's, run by the collector in here
-            self._give_up_fd()
+            self._channel = None
+            fd = self._give_up_fd()
             channel.gate.later(lambda: release(channel, fd))
             return
         with channel.gate:                 # both in one go: nothing may arrive in between
+            if self._channel is None:      # another thread was faster
+                return
+            self._channel = None
+            fd = _real.fileno(self)
             try:
                 self._give_up_fd()
             finally:
