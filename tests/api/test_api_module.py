@@ -54,6 +54,22 @@ def test_a_forgotten_socket_is_warned_of_and_closed(ours, keep):
     assert server.recv(1) == b""
 
 
+def test_a_finalizer_at_the_very_end_is_silent(ours, keep, monkeypatch):
+    """The interpreter sets the names of modules to None, and collects what is left; without the GIL even what a program
+    just forgot to close."""
+    from tipy.sockets import handle
+    sock = ours.socket()
+    with monkeypatch.context() as patch:
+        for name in [name for name in vars(handle) if not name.startswith("__")]:
+            patch.setattr(handle, name, None)
+        patch.setattr("tipy.driver.os", None)
+        sock._channel.gate.poke()
+        with warnings.catch_warnings(record=True) as caught:
+            sock.__del__()
+    sock.close()
+    assert caught == []
+
+
 def test_a_finalizer_never_takes_the_lock(ours, keep):
     from tipy.stack import default_stack
     sock = ours.socket()

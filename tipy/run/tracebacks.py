@@ -71,7 +71,8 @@ def _wrap_hook(module, name):
 
     def hook(arguments, /):
         error = arguments.exc_value
-        if error is not None and not is_bug(error):
+        ending = is_bug is None                        # the interpreter has emptied this module already
+        if error is not None and not ending and not is_bug(error):
             clean(error)
             fields = list(arguments)
             fields[2] = error.__traceback__

@@ -188,6 +188,8 @@ class Handle(_real):
 
     def __del__(self):
         # never takes the lock: the collector may run this while this very thread holds it
+        if _real is None:                  # the interpreter is ending, and has emptied this module already
+            return
         channel = getattr(self, "_channel", None)      # a signal may have torn __new__
         if channel is None:
             if _real.fileno(self) >= 0:
