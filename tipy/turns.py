@@ -180,7 +180,7 @@ class Turns:
                 break
             looks.append(look)
         self._threads = threads
-        if looks and looks[0] != looks[1]:
+        if len(looks) == 2 and looks[0] != looks[1]:
             return next(iter(look)), alive
         return None, alive
 

@@ -493,3 +493,22 @@ def test_thread_that_waits_by_another_clock_does_not_hold_up_this_one(program):
     later.clock.sleep(7)
     later.join()
     assert (program.clock.now(), later.clock.now()) == (1.0, 7.0)
+
+
+def test_thread_may_end_between_two_looks_at_it(program, monkeypatch):
+    go = threading.Event()
+    ending = program.start("ending", go.wait, JOIN)
+    look = turns.outside.living
+
+    def living():
+        if looks:
+            go.set()
+            ending.join(JOIN)
+        looks.append(look())
+        return looks[-1]
+
+    looks = []
+    monkeypatch.setattr(turns.outside, "living", living)
+    monkeypatch.setattr(turns.outside, "wait_of", lambda *_: "a wait")
+    program.clock.sleep(1)
+    assert program.clock.now() == 1.0 and program.story == []
