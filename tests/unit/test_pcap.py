@@ -207,6 +207,31 @@ def test_threads_share_one_file():
         assert [frame for frame in written if frame[0] == mine[0][0]] == mine
 
 
+def test_threads_announce_interfaces():
+    file = io.BytesIO()
+    writer = PcapngWriter(file)
+    told = []
+
+    def announce(name):
+        for turn in range(50):
+            number = writer.interface(f"{name}{turn}")
+            told.append((number, f"{name}{turn}".encode()))
+            writer.write(b"frame", 0, interface=number)
+
+    threads = [threading.Thread(target=announce, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    interfaces, known = [], []
+    for kind, body, *_ in blocks(file.getvalue()):
+        if kind == 1:
+            interfaces.append(body[12:12 + body[10]])
+        elif kind == 6:
+            known.append(struct.unpack_from("<I", body)[0] < len(interfaces))
+    assert sorted(told) == list(enumerate(interfaces)) and len(known) == 200 and all(known)
+
+
 def test_writing_again_from_inside_a_write_keeps_blocks_whole():
     class Interrupted(io.BytesIO):
         """A file in the middle of whose third write a signal handler sends a frame."""

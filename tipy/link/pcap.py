@@ -18,7 +18,7 @@ import os
 import weakref
 from collections import Counter, deque
 from struct import Struct
-from threading import Lock
+from threading import Lock, RLock
 
 from tipy.link.segment import complete, cut
 from tipy.link.wrapper import Observer
@@ -58,7 +58,7 @@ class PcapngWriter:
         self._file = open(file, "wb") if self._owned else file
         self._interfaces = 0
         self._pending = deque()
-        self._writing = Lock()
+        self._writing, self._announcing = Lock(), RLock()
         self._held = False                               # by a fork
         _writers.add(self)
         self._put(_block(_SECTION, _SECTION_BODY.pack(0x1A2B3C4D, 1, 0, -1), [(_USER_APPLICATION, b"tipy")]))
@@ -71,8 +71,12 @@ class PcapngWriter:
     def interface(self, name: str) -> int:
         """Announce an Ethernet interface; returns the number that `write` wants."""
         options = [(_IF_NAME, name.encode()), (_IF_TIME_RESOLUTION, bytes((_NANOSECONDS,)))]
-        number, self._interfaces = self._interfaces, self._interfaces + 1
-        self._put(_block(_INTERFACE, _INTERFACE_BODY.pack(_ETHERNET, 0, self.snaplen), options))
+        block = _block(_INTERFACE, _INTERFACE_BODY.pack(_ETHERNET, 0, self.snaplen), options)
+        with self._announcing:                           # its number is its place in the file
+            number = self._interfaces
+            self._pending.append(block)
+            self._interfaces = number + 1                # only now `write` may count on it
+        self._put()
         return number
 
     def write(self, frame, time: float, *, interface: int = 0, comment: str | None = None,
@@ -103,9 +107,9 @@ class PcapngWriter:
         """End the capture. Idempotent."""
         self._put(_CLOSE, patience=_PATIENCE)
 
-    def _put(self, block, patience=0.0):
-        """Have the block written in turn: by this thread, or by the one that is writing now."""
-        self._pending.append(block)
+    def _put(self, *blocks, patience=0.0):
+        """Have blocks written in turn: by this thread, or by the one that is writing now."""
+        self._pending.extend(blocks)
         while self._pending and self._writing.acquire(timeout=patience):
             try:
                 while self._pending:
@@ -158,7 +162,8 @@ class PcapngWriter:
         self._put(_FLUSH)                                # what came meanwhile
 
     def _after_fork_in_child(self):
-        self._file, self._writing, self._held = None, Lock(), False
+        self._file, self._held = None, False
+        self._writing, self._announcing = Lock(), RLock()
         self._pending.clear()
 
 
