@@ -37,7 +37,7 @@ class Engine:
         self._missing = 0                  # bytes of it that are still to come
         self._unsent = b""
         self._read_ahead = b""             # plain text met while looking for an alert
-        self._state = threading.Lock()     # OpenSSL's objects are not for two threads at once
+        self._state = threading.Lock()     # OpenSSL's objects, the buffers too, are not for two threads at once
         self._fetching, self._flushing = threading.Lock(), threading.Lock()
         sock._channel.before_close = self._pass_over_tickets
 
@@ -183,7 +183,8 @@ class Engine:
         if not self._outgoing.pending and not self._unsent:
             return
         with self._flushing:
-            data = self._unsent + self._outgoing.read()
+            with self._state:                          # another thread may be writing there
+                data = self._unsent + self._outgoing.read()
             self._unsent = b""
             sent = 0
             try:
@@ -226,10 +227,11 @@ class Engine:
 
     def _take(self, channel, deadline, size):
         data = channel.receive(size, 0, deadline)
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
+        with self._state:                              # another thread may be reading there
+            if data:
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
         return data
 
 
