@@ -17,6 +17,7 @@ from tipy.sockets.options import get_option, set_option
 
 _real = Handle.__base__
 _audit = sys.audit
+_ITEM = "tuple" if sys.version_info >= (3, 14) else "sequence"         # what CPython calls it
 
 
 def lend(call, view, *args):
@@ -288,7 +289,7 @@ def _check_ancillary(ancdata):
         try:
             level, kind, data = item
         except (TypeError, ValueError):
-            raise TypeError("[sendmsg() ancillary data items]() argument must be 3-item sequence, "
+            raise TypeError(f"[sendmsg() ancillary data items]() argument must be 3-item {_ITEM}, "
                             f"not {type(item).__name__}") from None
         checked.append((operator.index(level), operator.index(kind), arguments.readable(data)))
     return checked

@@ -5,6 +5,7 @@ Buffers become flat memoryviews, addresses (bytes, int), timeouts float seconds 
 
 import math
 import operator
+import sys
 
 EMPTY = memoryview(b"")
 _LONGEST_TIMEOUT = 2 ** 63 / 1e9           # _PyTime_t counts nanoseconds in 64 bits
@@ -76,7 +77,7 @@ def timeout(value):
     if value is None:
         return None
     if not isinstance(value, float):
-        value = float(operator.index(value))
+        value = _seconds(value)
     if math.isnan(value):
         raise ValueError("Invalid value NaN (not a number)")
     if abs(value) >= _LONGEST_TIMEOUT or value > _LONGEST_POLL:
@@ -84,6 +85,16 @@ def timeout(value):
     if value < 0:
         raise ValueError("Timeout value out of range")
     return math.ceil(value * 1e9) / 1e9
+
+
+def _seconds(value):
+    """A timeout that is no float, as this version of CPython takes it: 3.15 takes every real number."""
+    if sys.version_info >= (3, 15) and not hasattr(type(value), "__index__"):
+        return math.ldexp(value, 0)        # float(value), but never of text
+    try:
+        return float(operator.index(value))
+    except TypeError as error:
+        raise TypeError(f"{error} or float" if sys.version_info >= (3, 14) else str(error)) from None
 
 
 def address(value, caller, resolve):
