@@ -16,9 +16,13 @@ The gate (gate.py) does the waiting; a clock only says how one blocked thread sp
 import threading
 import time
 
+from tipy import signals
 from tipy.turns import TurnLock, Turns, just_do
 
 _NEVER = float("inf")
+# Seconds that the main thread sleeps at most before Python looks for signals: one that comes between the last look and
+# the sleep (on builds without the GIL a lock spins there, for up to milliseconds) would wait for the sleep's end.
+_GLANCE = 1.0
 _STEPPED = "only with auto=True: this clock is moved by advance()"
 
 
@@ -42,7 +46,7 @@ class _Waiter:
         """Its thread is awake again."""
 
     def sleep(self, timeout):
-        """Sleep until woken, at most `timeout` seconds (-1 = no limit)."""
+        """Sleep until woken, at most `timeout` seconds."""
         self._lock.acquire(True, timeout)
 
 
@@ -63,13 +67,12 @@ class RealClock:
         return _Waiter()
 
     def block(self, gate, waiter, deadline):
-        """Sleep until `waiter` is released or the clock reaches `deadline` (None = no limit)."""
-        if deadline is None:
-            gate.nap(waiter.sleep, -1)
-        else:
-            timeout = deadline - self.now()
-            if timeout > 0:
-                gate.nap(waiter.sleep, min(timeout, threading.TIMEOUT_MAX))
+        """Sleep until `waiter` is released or the clock reaches `deadline` (None = no limit), or for no reason."""
+        timeout = _GLANCE if threading.get_ident() == signals.main_ident else threading.TIMEOUT_MAX
+        if deadline is not None:
+            timeout = min(timeout, deadline - self.now())
+        if timeout > 0:
+            gate.nap(waiter.sleep, timeout)
 
     @staticmethod
     def lock(gate):

@@ -4,7 +4,6 @@ import asyncio
 import random
 import signal
 import threading
-import time
 
 import pytest
 
@@ -34,13 +33,6 @@ def restore():
     signal.setitimer(signal.ITIMER_REAL, 0)
     for signum, handler in before.items():
         signal.signal(signum, handler)
-
-
-def until_asleep(stack):
-    """Until a thread sleeps in the stack. A signal that comes between Python's last look for one and the lock on which
-    the thread sleeps waits for the end of that sleep: a gap of CPython's, easily met without the GIL."""
-    until_blocked(stack)
-    time.sleep(0.05)
 
 
 @pytest.fixture
@@ -234,7 +226,7 @@ def test_handler_runs_while_a_call_blocks_and_the_call_goes_on(pair):
     stack = client._channel.stack
 
     def send_signal():
-        until_asleep(stack)
+        until_blocked(stack)
         signal.pthread_kill(main, signal.SIGUSR1)
 
     sender = Thread(send_signal)
@@ -253,7 +245,7 @@ def test_handler_that_raises_ends_a_blocked_call_at_once(pair):
     main = threading.main_thread().ident
 
     def send_signal():
-        until_asleep(stack)
+        until_blocked(stack)
         signal.pthread_kill(main, signal.SIGUSR1)
 
     sender = Thread(send_signal)
