@@ -72,7 +72,8 @@ def written(sock):
 def consumed(sock):
     """Bytes that recv() has given: an interrupted one cannot say so either."""
     tcb = sock._channel.endpoint
-    return tcb.rcv_nxt - tcb.irs - 1 - tcb.unread
+    with sock._channel.gate:               # the two change together
+        return tcb.rcv_nxt - tcb.irs - 1 - tcb.unread
 
 
 def echo(sock):
