@@ -3,8 +3,8 @@
 A SYN makes a connection in SYN-RECEIVED that belongs to its Listener until the handshake is done (SYN queue), then
 until the user accepts it (accept queue). Both are bounded by the backlog. When the SYN queue is full, the state of
 further handshakes is kept in the peer's hands: the ISN of the SYN,ACK is a cookie (RFC 4987 section 3.6), its timestamp
-remembers options, and the connection is made of them when the ACK brings them back. When the accept queue is full, SYNs and final ACKs are dropped;
-peers try again.
+remembers options, and the connection is made of them when the ACK brings them back. When the accept queue is full,
+SYNs and final ACKs are dropped; peers try again.
 """
 
 from collections import deque
