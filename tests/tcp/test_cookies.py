@@ -55,14 +55,25 @@ def test_cookie_without_timestamps_has_no_options(flooded):
 def test_cookie_with_timestamps_keeps_options(flooded):
     """As Linux: they are kept in the timestamp."""
     flooded.syn(ws=7, sack=True, ts=True)
-    reply = flooded.expect("S.", 0, 1)
-    flooded.timestamps = reply.options.timestamp is not None
-    flooded.send(".")
+    reply = flooded.expect("S.", 0, 1, ws=7, sack_ok=True)
+    assert reply.options.timestamp is not None
+    flooded.timestamps = True
+    flooded.send(".", win=100)
     sock = flooded.bed.accept(flooded.listener)
     flooded.send("P.", 11, ack=1, payload=10)
-    segment = flooded.take()[-1]
-    assert bool(segment.options.sack) == reply.options.sack_permitted
-    assert sock is not None
+    flooded.expect(".", 1, 1, sack=((11, 21),))
+    info = sock.tcp_info()
+    assert info["tcpi_snd_wscale"] == 7 and info["tcpi_snd_wnd"] == 100 << 7
+
+
+@pytest.mark.parametrize("ts", [False, True])
+def test_a_cookie_tells_no_round_trip_time(flooded, ts):
+    """Nobody remembers when the SYN,ACK left: without timestamps there is no sample, and no tail probe at once."""
+    sock = finish(flooded, ts=ts, sack=True)
+    sock.send(b"x")
+    flooded.expect("P.", 1)
+    flooded.expect_nothing(0.19)
+    assert bool(sock.tcp_info()["tcpi_rtt"]) == ts
 
 
 def test_no_state_is_kept(flooded):

@@ -173,11 +173,11 @@ def _syn_acked(tcb, seg):
     tcb.snd_wl1, tcb.snd_wl2 = seg.seq, seg.ack
     tcb.max_window = max(tcb.max_window, tcb.snd_wnd)
     tcb.last_heard = tcb.last_received = tcb.last_sent = now = tcb.now()
-    if not tcb.retries:
+    if not tcb.retries and tcb.syn_sent_at is not None:
         tcb.rtt.sample(now - tcb.syn_sent_at)
     elif tcb.ts_ok and seg.options.timestamp is not None and seg.options.timestamp[1]:
         tcb.rtt.sample(max(now - ack.echo_ms(tcb, seg.options.timestamp[1]) / 1000, 0.0))
-    else:
+    elif tcb.retries:
         tcb.rtt.syn_was_lost()
     if tcb.retries > 1:
         tcb.cwnd = min(tcb.cwnd, 1) if tcb.cc.name != "none" else tcb.cwnd

@@ -25,6 +25,7 @@ from tipy.tcp.output import has_unsent, output, send_reset, send_syn
 from tipy.tcp.segment import Segment
 from tipy.tcp.seq import MASK, unwrap
 from tipy.tcp.states import State
+from tipy.tcp.tcb import TIMESTAMP_OPTION
 from tipy.tcp.transmit import PROTOCOL, send_bare
 from tipy.tcp.window import ReceiveWindow
 from tipy.wire.icmp import (DESTINATION_UNREACHABLE, HOST_UNREACHABLE, NET_UNREACHABLE, REASSEMBLY_TIME_EXCEEDED,
@@ -197,9 +198,10 @@ class Tcp:
         except OSError:
             return
         mss = min(path.interface.mtu - path.header_length - HEADER_LENGTH, 65535)
-        window = ReceiveWindow(self.settings, options, mss)
         answer, offered, settings = TcpOptions(mss=mss), seg.options, self.settings
-        if offered.timestamp is not None and settings.timestamps:
+        stamped = offered.timestamp is not None and settings.timestamps
+        window = ReceiveWindow(settings, options, mss - TIMESTAMP_OPTION if stamped else mss)
+        if stamped:
             scale = offered.window_scale if settings.window_scaling else None
             sack = bool(offered.sack_permitted and settings.sack)
             stamp = self.numbers.cookie_stamp(local, remote, self.clock.now(), scale, sack)
@@ -308,6 +310,7 @@ class Tcp:
         if tcb is None:
             return
         tcb.snd_nxt = tcb.iss + 1
+        tcb.syn_sent_at = None                         # nobody knows
         listener.children[remote] = tcb
         segment_arrives(tcb, seg)
 

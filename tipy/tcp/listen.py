@@ -113,7 +113,7 @@ class Listener:
             self.tcp.counters["tcp.drop_accept_queue_full"] += 1
             return False
         wait = self.options.defer_accept
-        if wait and bare and self.tcp.clock.now() - tcb.syn_sent_at < wait:
+        if wait and bare and tcb.syn_sent_at is not None and self.tcp.clock.now() - tcb.syn_sent_at < wait:
             tcb.retries = max(tcb.retries, 0)
             return False                       # TCP_DEFER_ACCEPT: only data wakes the server
         return True

@@ -371,3 +371,16 @@ def queues():
         script.segment("P.", 10, seq=1, ack=1, port=11)
         script.rest(0.1)
         yield script
+    for ts in (None, 5000):
+        for ws in (None, 7):
+            script = Script(f"a SYN cookie, time stamp {ts}, window scale {ws}", sysctls={"syncookies": 1})
+            script.listen(1)
+            for port in (8, 9, 10):
+                script.segment("S", seq=0, mss=1000, sack_ok=True, port=port)
+            script.segment("S", seq=0, mss=1000, sack_ok=True, ws=ws, ts=ts, ecr=("raw", 0), port=11)
+            script.segment(".", seq=1, ack=1, port=11, ts=ts and ts + 50, after=0.05)
+            script.call("accept", "l", on="a")
+            script.call("info", "state", "snd_mss", "options", on="a")
+            script.segment("P.", 10, seq=11, ack=1, port=11, ts=ts and ts + 60)
+            script.rest(0.1)
+            yield script
