@@ -5,9 +5,10 @@ serves the stack (a batch of frames, the timers that are due) with the gate take
 
 Handing a frame over to a thread that waits for it costs 20 us, as much as a whole round trip of the kernel. So an
 application thread that would otherwise sleep *leads* (`begin`, `turn`, `end`, called by Gate.wait): it polls the link
-and serves the stack itself until what it waits for has happened. One thread leads at a time. Meanwhile the driver's thread stands back (if both polled,
-both would wake for each frame), and it comes back by itself within about a millisecond after the leader has left: a
-program that receives in a loop leads again and again, and must not pay for a wake-up each time.
+and serves the stack itself until what it waits for has happened. One thread leads at a time. Meanwhile the driver's
+thread stands back (if both polled, both would wake for each frame), and it comes back by itself within about a
+millisecond after the leader has left: a program that receives in a loop leads again and again, and must not pay for a
+wake-up each time.
 
 Waking a CPU that sleeps costs as much again. So a leader whose last wait was short asks the link again and again for a
 moment before it goes to sleep.
@@ -166,6 +167,7 @@ class Driver:
         self._running = False
         self._wake_thread()
         self._bell.ring()
+        self._leader_bell.ring()
         try:
             if threading.current_thread() is not self._thread:
                 self._thread.join(_PATIENCE)           # longer only if a callback of the user's holds it up
@@ -278,8 +280,12 @@ class Driver:
     # -- leading, all of it inside the gate -------------------------------------------------------
 
     def begin(self):
-        """Have the calling thread lead from now on, until end(). False if somebody else does, or there is no link."""
-        if self._link_fd is None or not self._lead.acquire(blocking=False):
+        """Have the calling thread lead from now on, until end(). False if somebody else does, if there is no link, or if
+        the driver has stopped."""
+        if not self._running or self._link_fd is None:
+            return False
+        if not self._lead.acquire(blocking=False):
+            self.step_aside()                          # a callback or a signal handler of the leader's own, perhaps
             return False
         self._led_since = now = self._stack.clock.now()
         self._leader = threading.get_ident()
@@ -294,9 +300,16 @@ class Driver:
         timeout = 0 if self._more else self._until_alarm()
         if deadline is not None:
             timeout = max(min(timeout, (deadline - self._stack.clock.now()) * 1000), 0)
+        self._leader = threading.get_ident()           # again, after step_aside()
         bell, gate = self._leader_bell, self._stack.gate
         gate.rest(endpoint, bell, gate.nap, bell.wait, timeout)
         self._more = self._running and self._serve()
+
+    def step_aside(self):
+        """If the calling thread leads: let the driver's thread serve the stack until the next turn."""
+        if self._leader == threading.get_ident():
+            self._leader = None
+            self._wake_thread()
 
     def end(self):
         """The calling thread does not lead any more."""

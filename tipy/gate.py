@@ -13,7 +13,7 @@ timers. The rules that keep one lock sound are kept here and nowhere else:
 * The gate is not re-entrant. Entering it while inside can only be a hook (a congestion controller, a
   verdict) calling a socket: RuntimeError.
 * Waiting is one operation: `wait(endpoint, predicate, deadline)`. How a blocked thread spends the time is the
-  clock's affair (`block`), or the driver's: it reads the link instead of sleeping (`lead`).
+  clock's affair, or the driver's: it reads the link instead of sleeping (`lead`).
 """
 
 import errno
@@ -40,11 +40,11 @@ class Gate:
         self.clock = clock
         self.timers = timers
         self.inside = deque()              # callables, run by the lock holder before it leaves
-        self.block = clock.block
         self.lead = None
         self.poke = None
         self.on_error = None
         self.down = None                   # why nothing may wait any more, or None
+        self._life = 0                     # grows with each shut(): who waited then must not wait on in the next life
         self._lock = clock.lock(self)      # an RLock only because it knows its owner
         self._after = deque()              # (fn, args), run after the lock is released
         self._flushing = threading.RLock()  # held by the one thread that runs `_after`
@@ -137,11 +137,11 @@ class Gate:
         Called inside; returns inside, with what predicate() says now. Raises OSError(ENETDOWN) if the
         stack stops meanwhile. A signal handler that raises ends the wait with its exception.
         """
-        lead, leading = self.lead, False
+        lead, leading, life = self.lead, False, self._life
         try:
             while True:
-                if self.down is not None:          # first, since stopping fulfils many a predicate
-                    raise OSError(errno.ENETDOWN, self.down)
+                if self.down is not None or life != self._life:    # first, since stopping fulfils many a predicate
+                    raise OSError(errno.ENETDOWN, self.down or STOPPED)
                 if predicate():
                     return True
                 if deadline is not None and self.clock.now() >= deadline:
@@ -159,7 +159,7 @@ class Gate:
         """Leave, sleep until `endpoint` has changed or `deadline` has come, and come back in."""
         waiter = self.clock.waiter(self, deadline)
         try:
-            self.rest(endpoint, waiter, self.block, self, waiter, deadline)
+            self.rest(endpoint, waiter, self.clock.block, self, waiter, deadline)
         finally:
             waiter.retire()
 
@@ -181,7 +181,7 @@ class Gate:
             self._lock.acquire()
             if main:
                 self._crossing = before
-            del self._blocked[waiter]
+            self._blocked.pop(waiter, None)            # a fork has emptied it
             waiters = endpoint.waiters
             if waiters == [waiter]:
                 endpoint.waiters = None
@@ -191,6 +191,7 @@ class Gate:
     def shut(self, reason):
         """Nothing may wait here any more: whoever does wakes with ENETDOWN and `reason`."""
         self.down = reason
+        self._life += 1
         for waiter, (endpoint, _) in self._blocked.items():
             if endpoint.waiters and waiter in endpoint.waiters:
                 endpoint.waiters.remove(waiter)
@@ -209,6 +210,11 @@ class Gate:
         self.poke = None
         self.down = reason
         self._crossing = False
+
+    def step_aside(self):
+        """The calling thread is about to run a signal handler: it must not be the one who reads the link."""
+        if self.lead is not None:
+            self.lead.step_aside()
 
     def busy_here(self):
         """True if the calling thread, the main one, must not be torn away by a signal handler now."""

@@ -76,6 +76,7 @@ def deliver():
         return
     try:
         while deferred:
+            _step_aside()
             signum = deferred[0]
             handler, frame = _getsignal(signum), sys._getframe(1)
             handler = handler if callable(handler) else _default
@@ -90,8 +91,15 @@ def _inside():
     return _changing or any(gate.busy_here() for gate in list(_gates))
 
 
+def _step_aside():
+    """The handler may take its time, or wait in a socket call: let the stacks be served by their own threads."""
+    for gate in list(_gates):
+        gate.step_aside()
+
+
 def _guard(signum, frame):
     if not _inside():
+        _step_aside()
         _handlers.get(signum, _default)(signum, frame)
     elif signum not in deferred:
         deferred.append(signum)

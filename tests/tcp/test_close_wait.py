@@ -183,3 +183,16 @@ def test_acks_to_a_peer_that_has_shrunk_its_window_lie_within_it(peer, window):
     peer.send(".", ack=1, win=0)
     peer.send("P.", ack=1, win=window, payload=10)
     peer.expect(".", 1 + window, 11)
+
+
+def test_a_smaller_buffer_takes_what_fills_the_gap(peer):
+    """TB 12: early text must not stand in the way of what comes before it, or the connection is dead."""
+    module = peer.bed.socket
+    sock = peer.established()
+    for seq in range(1001, 20001, 1000):
+        peer.send("P.", seq=seq, payload=1000)
+    peer.take()
+    sock.setsockopt(module.SOL_SOCKET, module.SO_RCVBUF, 4096)
+    peer.send("P.", seq=1, payload=1000)
+    assert peer.take()[-1].ack > 1000
+    assert sock.recv(1000) == pattern(1, 1000)

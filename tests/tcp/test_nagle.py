@@ -278,3 +278,14 @@ def test_records_stay_apart_when_they_are_sent_again(peer):
     assert lost.length == 200
     peer.send(".", ack=201)
     assert peer.expect("P.", 201).length == 200
+
+
+def test_a_tail_probe_ends_with_its_record(peer):
+    """TB 3.3, RFC 8985 7.3: a probe with new text is a segment like others."""
+    sock = peer.established()
+    module = peer.bed.socket
+    sock.send(bytes(10000))
+    peer.expect_flight(*range(1, 10001, 1000))
+    sock.send(bytes(100), module.MSG_EOR)
+    sock.send(bytes(100))
+    peer.expect("P.", 10001, length=100, within=1)

@@ -289,3 +289,13 @@ def test_accept_on_closed_listener_fails(peer):
     with pytest.raises(OSError) as caught:
         listener.accept()
     assert caught.value.errno == errno.EBADF
+
+
+@pytest.mark.parametrize("window", [0, 1000])
+def test_a_challenge_ack_is_numbered_after_our_syn(peer, window):
+    """TB 1.8: whatever window the SYN has offered."""
+    peer.bed.listener()
+    peer.send("S", mss=1000, win=window)
+    peer.expect("S.", 0, 1)
+    peer.send("R", seq=100)
+    peer.expect(".", 1, 1)

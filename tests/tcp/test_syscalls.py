@@ -542,3 +542,26 @@ def test_notsent_lowat_limits_what_a_write_takes(peer):
     peer.send(".", ack=1001)
     peer.expect_flight(10001, 11001)
     assert sock.send(bytes(59000)) == 2000
+
+
+def test_a_stack_wide_notsent_lowat_wakes_writers(make):
+    """TB 11, 14: the setting does what the option does."""
+    peer = make(notsent_lowat=4000)
+    sock = peer.established()
+    sock.setblocking(False)
+    assert sock.send(bytes(59000)) == 14000
+    peer.take()
+    poller = select.poll()
+    poller.register(sock, select.POLLOUT)
+    assert not poller.poll(0)
+    peer.send(".", ack=1001)
+    assert poller.poll(0)
+
+
+def test_urgent_byte_of_a_write_that_takes_part(make):
+    """RFC 6093: the urgent byte is the last one taken, however little may wait unsent."""
+    peer = make(notsent_lowat=1)
+    sock = peer.established()
+    taken = sock.send(bytes(3500), peer.bed.socket.MSG_OOB)
+    segment = peer.take()[0]
+    assert "U" in segment.flags and segment.seq + segment.wire.urgent == 1 + taken

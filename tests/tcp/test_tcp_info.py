@@ -142,3 +142,14 @@ def test_what_held_the_sender_up(peer):
     peer.send(".")
     peer.bed.advance(1.0)
     assert told() == (150, 100, 30)
+
+
+def test_busy_time_ends_with_the_connection(peer):
+    """TB 14."""
+    sock = peer.established()
+    sock.send(bytes(1000))
+    peer.expect_data(1, 1000)
+    peer.bed.advance(0.05)
+    peer.send("R")
+    peer.bed.advance(10)
+    assert round(sock.tcp_info()["tcpi_busy_time"] / 1e3) == 50

@@ -244,3 +244,29 @@ def test_bell_whose_write_comes_after_the_answer_does_not_ring_for_ever():
     bell.wait(JOIN * 1000)
     assert bell.poll.poll(0) == []
     bell.close()
+
+
+def test_nobody_leads_a_driver_that_has_stopped(pair):
+    """Its descriptors may be another's by now."""
+    a, _ = pair
+    driver = a._driver
+    a.stop()
+    with a.gate:
+        assert not driver.begin()
+
+
+def test_stop_by_a_callback_does_not_wait_for_the_leader(pair, monkeypatch):
+    monkeypatch.setattr("tipy.driver._PATIENCE", 100 * JOIN)
+    a, b = pair
+    client, _server = connected(a, b)
+    reading = Thread(client.recv, 10)
+    until_blocked(a)
+
+    def have_it_stopped():
+        with a.gate:
+            a.gate.after(a.stop)
+
+    Thread(have_it_stopped).result()
+    assert a.status != "running"
+    with pytest.raises(OSError):
+        reading.result()

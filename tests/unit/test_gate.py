@@ -381,3 +381,19 @@ def test_abandoned_gate_has_fresh_locks_and_is_down():
             gate.wait(Endpoint(), lambda: False)
     leave.set()
     thread.join(JOIN)
+
+
+def test_a_wait_of_a_former_life_ends_though_the_stack_runs_again():
+    """stop() and start() may both be over before a blocked thread is back inside."""
+    clock = RealClock()
+    gate = Gate(clock, Timers(clock))
+
+    def block(gate, waiter, deadline):
+        with gate:
+            gate.shut("stopped")
+            gate.reopen()
+
+    clock.block = block
+    with pytest.raises(OSError) as caught, gate:
+        gate.wait(Endpoint(), lambda: False)
+    assert caught.value.errno == errno.ENETDOWN

@@ -325,7 +325,7 @@ def test_interrupt_on_the_way_back_in_waits_until_the_thread_is_in_and_out_again
         holders.append(Thread(hold))
         taken.wait(20)
 
-    gate.block = block
+    gate.clock.block = block
     with pytest.raises(Interrupted):
         with gate:
             gate.wait(endpoint, lambda: bool(holders))
@@ -508,3 +508,36 @@ def test_interrupts_of_start_and_stop_leave_nothing_half_done(kind):
         assert (signal.signal, signal.getsignal) == names and set(threading.enumerate()) == before[0]
         assert stack.errors == [] and stack.status != "running"
     assert storm.raised > 20 and open_things() == before
+
+
+def test_handler_may_wait_in_a_socket_call_while_the_main_thread_waits_in_another():
+    """The main thread reads the link then; while the handler runs the stack is served by its own thread."""
+    ends = cable()
+    with make(ends[0], "10.0.0.1") as a, make(ends[1], "10.0.0.2") as b:
+        _wait_in_a_handler(a, connected(a, b), connected(a, b))
+        assert a.errors == b.errors == []
+
+
+def _wait_in_a_handler(stack, pair, other):
+    first, far = pair
+    second, echo = other
+    echoing = Thread(lambda: echo.sendall(echo.recv(10)))
+    answers = []
+
+    def handler(signum, frame):
+        second.settimeout(10)
+        second.sendall(b"question")
+        answers.append(second.recv(10))
+
+    signal.signal(signal.SIGUSR1, handler)
+
+    def interrupt():
+        until_blocked(stack)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+        until(lambda: answers)
+        far.sendall(b"x")
+
+    interrupting = Thread(interrupt)
+    assert first.recv(1) == b"x" and answers == [b"question"]
+    echoing.result()
+    interrupting.result()

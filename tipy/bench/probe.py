@@ -130,8 +130,8 @@ class Probe:
         header_length = 20 + len(options)
         total = 20 + header_length + length
         remote, port = self.remote
-        head = bytearray(_HEADERS.pack(0x45, 0, total if total < 65536 else 0, 0, 0x4000, 64, 6, 0, self.ip, remote, 8000, port,
-                                       seq & 0xFFFFFFFF, self.rcv_nxt & 0xFFFFFFFF, header_length << 2, flags,
+        head = bytearray(_HEADERS.pack(0x45, 0, total if total < 65536 else 0, 0, 0x4000, 64, 6, 0, self.ip, remote,
+                                       8000, port, seq & 0xFFFFFFFF, self.rcv_nxt & 0xFFFFFFFF, header_length << 2, flags,
                                        _WINDOW, 0, 0)) + options
         struct.pack_into("!H", head, 10, -residue(head[:20]) % 0xFFFF)
         pseudo = (int.from_bytes(head[12:20], "big") + 6 + header_length + length) % 0xFFFF

@@ -195,7 +195,7 @@ class Connection(Tcb):
             while piece:
                 piece = self._take(view[count:], more, record)
                 count += piece
-            if self.sendq is not None and self.sendq.end > self.snd_nxt:
+            if count < len(view) and self.sendq is not None and self.sendq.end > self.snd_nxt:
                 self.push_marks.append(self.sendq.end)
         return count
 
@@ -227,8 +227,9 @@ class Connection(Tcb):
 
     def write_urgent(self, view):
         """Like `write`; the last byte is urgent (MSG_OOB)."""
-        if self.sendq is not None or self.room:
-            self.snd_up = self.snd_end + min(len(view), self.room)
+        view = view[:min(self.room, _CHUNK)]
+        if self.sendq is not None or view:
+            self.snd_up = self.snd_end + len(view)
         return self.write(view)
 
     def _cannot_send(self):

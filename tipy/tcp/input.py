@@ -1,8 +1,8 @@
 """segment_arrives: RFC 9293 section 3.10.7, in its order.
 
 CLOSED and LISTEN belong to no connection: layer.py and listen.py. SYN-SENT (3.10.7.3) and TIME-WAIT (time_wait.py) have
-functions of their own. In all other states every segment passes the same numbered checks (3.10.7.4), each a small function that says whether to
-go on:
+functions of their own. In all other states every segment passes the same numbered checks (3.10.7.4), each a small
+function that says whether to go on:
 
     0  PAWS (RFC 7323 section 5)       4  the SYN bit
     1  the sequence number             5  the ACK field

@@ -15,7 +15,7 @@ from tipy.checksum import residue
 from tipy.errors import os_error
 from tipy.log import channel
 from tipy.packet import Packet
-from tipy.tcp import recovery, time_wait, timeouts
+from tipy.tcp import chrono, recovery, time_wait, timeouts
 from tipy.tcp.connection import Connection
 from tipy.tcp.input import negotiate, segment_arrives
 from tipy.tcp.isn import SequenceNumbers
@@ -389,6 +389,7 @@ class Tcp:
         tcb.packets_out = 0
         tcb.loss = None
         tcb.sendq = tcb.early = tcb.push_marks = tcb.record_ends = None
+        chrono.stop(tcb, chrono.BUSY)
         if self.connections.get(tcb_key) is tcb:
             del self.connections[tcb_key]
         self.time_waits.pop(tcb, None)

@@ -40,7 +40,7 @@ def output(tcb, hold=False, nagle=True):
         queue = tcb.sendq
         if queue is not None and queue.end > tcb.snd_nxt or tcb.fin_queued and has_unsent(tcb):
             send_new(tcb, hold, nagle)
-            if tcb.options.notsent_lowat and (tcb.waiters or tcb.readiness is not None):
+            if tcb.lowat and (tcb.waiters or tcb.readiness is not None):
                 tcb.tcp.gate.notify(tcb)                   # less is unsent now: perhaps the user may write
             if not tcb.packets_out and tcb.pending is None and has_unsent(tcb):
                 alarm.watch_window(tcb)
@@ -68,7 +68,7 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
         seq = tcb.snd_nxt
         length = unsent = end_of_data - seq
         if tcb.record_ends:
-            length = _end_of_record(tcb, seq, end_of_data) - seq
+            length = end_of_record(tcb) - seq
         together = length                                  # what may go out in one segment, if it is large enough
         fin = tcb.fin_queued
         if unsent < 0 or unsent == 0 and not fin:          # below 0: the FIN has been sent
@@ -112,6 +112,12 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
             pacing.sent(tcb, length, rate)
         if limit is not None:
             limit -= count
+    _note_sending(tcb, sent, limited, blocked, limit is None)
+    return sent
+
+
+def _note_sending(tcb, sent, limited, blocked, probe):
+    """After `send_new`: what was in the way, cwnd (`limited`) or the peer's window (`blocked`), and which timer runs."""
     if blocked:
         chrono.start(tcb, chrono.WINDOW)
     elif tcb.chrono == chrono.WINDOW:
@@ -120,17 +126,16 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
         if tcb.loss is not None and tcb.loss.reducing:
             tcb.loss.prr_out += sent
         if tcb.pending != "rto" and tcb.pending != "reorder":
-            alarm.watch_new_data(tcb, probe=limit is None)
+            alarm.watch_new_data(tcb, probe)
     if sent or limited:
         cwnd_validation.validate(tcb, limited or tcb.in_flight >= tcb.cwnd)
-    return sent
 
 
-def _end_of_record(tcb, seq, end):
-    """Where the user's record (MSG_EOR) that `seq` belongs to ends; `end` if that has not been said."""
-    marks = tcb.record_ends
-    index = bisect_right(marks, seq)
-    return marks[index] if index < len(marks) else end
+def end_of_record(tcb):
+    """Where the user's record (MSG_EOR) to which SND.NXT belongs ends, or all he has written."""
+    marks = tcb.record_ends or ()
+    index = bisect_right(marks, tcb.snd_nxt)
+    return marks[index] if index < len(marks) else tcb.snd_end
 
 
 def _may_send_partial(tcb, hold, nagle):
@@ -292,7 +297,7 @@ def _acceptable(tcb):
     """The sequence number of a segment without text: SND.NXT, but not beyond the window of a peer that has shrunk it,
     who might drop it (Linux's tcp_acceptable_seq)."""
     beyond = tcb.snd_nxt - tcb.snd_window_end
-    if beyond <= 0 or tcb.wscale_ok and beyond < 1 << tcb.rcv.scale:
+    if beyond <= 0 or tcb.state is State.SYN_RECEIVED or tcb.wscale_ok and beyond < 1 << tcb.rcv.scale:
         return tcb.snd_nxt
     return tcb.snd_window_end
 

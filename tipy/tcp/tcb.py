@@ -35,15 +35,16 @@ class Tcb:
         # receive sequence space (figure 4)
         "rcv_nxt", "irs", "rcv_up", "rcv", "receiveq", "early", "sack_blocks", "dsack", "eof", "rcv_shut", "urgent",
         # options negotiated
-        "sack_ok", "wscale_ok", "ts_ok", "ts_offset", "ts_recent", "ts_recent_age", "ecn_ok", "ecn_echo", "ecn_cwr", "ecn_seen",
+        "sack_ok", "wscale_ok", "ts_ok", "ts_offset", "ts_recent", "ts_recent_age",
+        "ecn_ok", "ecn_echo", "ecn_cwr", "ecn_seen",
         # acknowledging
         "ack_now", "ack_due", "last_ack_sent", "quick_acks", "quickack", "interactive", "last_received", "last_sent",
-        "rcv_mss", "last_size", "pushed",
-        "full_segments",
+        "rcv_mss", "last_size", "pushed", "full_segments",
         # timers: one for retransmission, TLP, RACK and persist (`pending` says which), one for delayed ACKs,
         # one for the connection's life (handshake, keepalive, FIN-WAIT-2, TIME-WAIT)
         "retransmission", "pending", "delayed_ack", "life", "pacer", "pace_at", "refill_until",
-        "rtt", "retries", "probes_out", "persist_backoff", "persist_since", "syn_sent_at", "fin_at", "last_heard", "keepalives_out", "challenged_at",
+        "rtt", "retries", "probes_out", "persist_backoff", "persist_since", "syn_sent_at", "fin_at", "last_heard",
+        "keepalives_out", "challenged_at",
         # congestion control and loss recovery (recovery.py)
         "cc", "cwnd", "ssthresh", "prior_cwnd", "cwnd_limited", "max_packets_out", "cwnd_usage_seq", "cwnd_used",
         "cwnd_stamp", "records", "transmissions", "packets_out", "loss",

@@ -42,7 +42,7 @@ def receive(tcb, seg):
         _duplicate(tcb, seq, nxt)
         text = text[nxt - seq:]
         seq = nxt
-    if tcb.options.rcvbuf and _refused(tcb):
+    if tcb.options.rcvbuf and _refused(tcb, seq > nxt):
         return False
     if seq > nxt:
         _keep_early(tcb, seg, text)
@@ -64,14 +64,18 @@ def _heed_marks(tcb, mark):
         tcb.ecn_echo = tcb.ecn_echo or mark == _ECN_CE
 
 
-def _refused(tcb):
+def _refused(tcb, early):
     """True if the user has made the buffer (SO_RCVBUF) smaller than what waits in it: then no text is taken. As on Linux
-    bytes count twice, and the first segment always finds room."""
-    waiting = len(tcb.early) if tcb.early is not None else 0
-    if tcb.receiveq is not None:
-        waiting += tcb.receiveq.length
-    if 2 * waiting <= tcb.options.rcvbuf:
+    bytes count twice, a segment that comes next finds an empty queue open, and for it early text is let go."""
+    limit = tcb.options.rcvbuf
+    waiting = tcb.receiveq.length if tcb.receiveq is not None else 0
+    kept = len(tcb.early) if tcb.early is not None else 0
+    if 2 * (waiting + kept) <= limit or not early and not waiting:
         return False
+    if kept and not early:
+        tcb.early = tcb.sack_blocks = None             # RFC 2018 section 8 allows it
+        if 2 * waiting <= limit:
+            return False
     tcb.tcp.counters["tcp.drop_receive_queue_full"] += 1
     tcb.ack_now = True
     return True
@@ -92,7 +96,7 @@ def beyond_window(tcb, seg):
 def take(tcb, seg):
     """The text of a segment that is known to be the next one and to fit the window."""
     tcb.data_segs_in += seg.wire_count
-    if not tcb.options.rcvbuf or not _refused(tcb):
+    if not tcb.options.rcvbuf or not _refused(tcb, False):
         _in_order(tcb, seg, seg.text)
 
 

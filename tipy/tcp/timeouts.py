@@ -9,7 +9,7 @@ from bisect import insort
 
 from tipy.tcp import alarm, recovery
 from tipy.tcp.loss import loss_state
-from tipy.tcp.output import (handshake_timeout, has_unsent, output, retransmit, segment_size, send_probe,
+from tipy.tcp.output import (end_of_record, handshake_timeout, has_unsent, output, retransmit, segment_size, send_probe,
                              send_segment, send_syn)
 from tipy.tcp.records import split
 from tipy.tcp.states import State
@@ -125,7 +125,7 @@ def _tlp(tcb):
 def _probe_with_new(tcb):
     """Send one segment never sent before, even beyond cwnd; False if there is none or the window has no room."""
     mss = segment_size(tcb)
-    length = min(tcb.snd_end - tcb.snd_nxt, mss)
+    length = min(end_of_record(tcb) - tcb.snd_nxt, mss)
     room = tcb.snd_window_end - tcb.snd_nxt
     fin = tcb.fin_queued and tcb.snd_nxt + length == tcb.snd_end and length < room
     if length < 0 or length > room or not length and not fin:
@@ -171,7 +171,7 @@ def _persist(tcb):
     room = tcb.snd_window_end - tcb.snd_nxt
     if room > 0:                                       # Nagle, a cork or the window's edge held it: send it now
         mss = segment_size(tcb)
-        length = min(tcb.snd_end - tcb.snd_nxt, room, mss)
+        length = min(end_of_record(tcb) - tcb.snd_nxt, room, mss)
         if length and tcb.snd_nxt + length not in tcb.push_marks:
             insort(tcb.push_marks, tcb.snd_nxt + length)
         send_segment(tcb, tcb.snd_nxt, length, tcb.fin_queued and tcb.snd_nxt + length == tcb.snd_end and length < room,
