@@ -82,9 +82,10 @@ def predicted(tcb, seg):
         tcb.ts_recent = stamp[0]
         tcb.ts_recent_age = tcb.now()
     seq_ack = tcb.snd_una + advance
-    if window != tcb.snd_wnd and (advance or nxt > tcb.snd_wl1 or window > tcb.snd_wnd):
-        ack.new_window(tcb, window)
-    tcb.snd_wl1, tcb.snd_wl2 = nxt, seq_ack
+    if advance or nxt > tcb.snd_wl1 or nxt == tcb.snd_wl1 and window > tcb.snd_wnd:
+        if window != tcb.snd_wnd:
+            ack.new_window(tcb, window)
+        tcb.snd_wl1, tcb.snd_wl2 = nxt, seq_ack
     if advance:
         ack.advance(tcb, seq_ack)
         _after_ack(tcb)
