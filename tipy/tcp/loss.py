@@ -124,8 +124,9 @@ class LossState:
         self.undo_retrans = max(self.undo_retrans, 0) + record.count
 
     def saw_reordering(self, tcb, low):
-        """Something at `low` was delivered although later data had been: the path reorders by that much."""
-        distance = self.fack - low
+        """Something at `low` was delivered although later data had been: the path reorders by that much. What is
+        not SACKed any more has been overtaken by an ACK for all of it: then SND.UNA is the end, as in Linux."""
+        distance = (self.fack if self.sacked_out and tcb.sack_ok else tcb.snd_una) - low
         if distance <= 0:
             return
         segments = -(-distance // tcb.mss)

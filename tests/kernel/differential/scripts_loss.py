@@ -21,6 +21,7 @@ def scripts():
     yield from probes()
     yield from timeouts()
     yield from undo()
+    yield from corners()
 
 
 # -- receiver -------------------------------------------------------------------------------------
@@ -407,3 +408,16 @@ def undo():
     script.info()
     script.rest(0.02)
     yield script
+
+
+# -- what random scripts have found -----------------------------------------------------------------
+
+
+def corners():
+    for name, acked in (("all", 11), ("some", 6)):
+        script = Script(f"a hole is overtaken, an ACK for {name} of the flight tells")
+        flight(script, 10)
+        script.segment(".", ack=1, sack=[(at(2), at(3))], after=0.04)
+        script.segment(".", ack=at(acked))
+        script.info("snd_cwnd", "ca_state", "reordering")
+        yield script

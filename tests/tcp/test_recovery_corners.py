@@ -1,0 +1,60 @@
+"""Corners of loss recovery, found by playing random scripts against Linux and tipy: what follows from one odd ACK.
+
+Round trips take 50 ms, the MSS is 1000, the control is reno.
+"""
+
+import pytest
+
+OPEN, DISORDER, CWR, RECOVERY, LOSS = range(5)
+RTT = 0.05
+
+
+@pytest.fixture
+def flight(make):
+    """flight(count): a peer and a socket on which `count` segments were sent one round trip ago; keywords go to
+    peer.established."""
+    def prepare(count, more=0, **how):
+        peer = make(congestion_control="reno")
+        sock = peer.established(rtt=RTT, **how)
+        sock.send(bytes(1000 * count))
+        sock.send(bytes(more))
+        assert len(peer.take()) == count
+        peer.bed.advance(RTT)
+        return peer, sock
+    return prepare
+
+
+def ack(peer, number, *blocks, **how):
+    """The peer has everything below segment `number` (from 1) and those in blocks (first, last). The numbers of the
+    segments sent at once."""
+    peer.send(".", ack=1 + 1000 * (number - 1), sack=[(1 + 1000 * (first - 1), 1 + 1000 * last)
+                                                     for first, last in blocks], **how)
+    return numbers(peer)
+
+
+def numbers(peer):
+    """The numbers (from 1) of the segments that were sent."""
+    return [(segment.seq - 1) // 1000 + 1 for segment in peer.take() if segment.length]
+
+
+def info(sock, name):
+    """A field of tcp_info."""
+    return sock.tcp_info()["tcpi_" + name]
+
+
+# -- reordering -------------------------------------------------------------------------------------------
+
+def test_an_ack_for_all_of_it_shows_how_far_a_hole_was_overtaken(flight):
+    """The first segment was overtaken by one that was SACKed and, as the ACK for everything tells, by eight more."""
+    peer, sock = flight(10)
+    ack(peer, 1, (2, 2))
+    ack(peer, 11)
+    assert info(sock, "reordering") == 10
+
+
+def test_a_partial_ack_shows_only_what_is_sacked_above_the_hole(flight):
+    """While something is SACKed, the highest of it is how far the hole was overtaken."""
+    peer, sock = flight(10)
+    ack(peer, 1, (2, 2), (6, 6))
+    ack(peer, 3, (6, 6))
+    assert info(sock, "reordering") == 6
