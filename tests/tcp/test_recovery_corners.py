@@ -58,3 +58,16 @@ def test_a_partial_ack_shows_only_what_is_sacked_above_the_hole(flight):
     ack(peer, 1, (2, 2), (6, 6))
     ack(peer, 3, (6, 6))
     assert info(sock, "reordering") == 6
+
+
+# -- reneging ---------------------------------------------------------------------------------------------
+
+def test_an_ack_that_stops_below_what_was_sacked_leaves_little_time(flight):
+    """RFC 2018 section 8: half a round trip later the SACKed segments are sent again."""
+    peer, sock = flight(10)
+    ack(peer, 1, (3, 4))
+    assert ack(peer, 3) == []
+    peer.bed.advance(RTT / 2 + 0.001)
+    assert numbers(peer) == [3]
+    assert info(sock, "ca_state") == LOSS
+    assert info(sock, "sacked") == 0

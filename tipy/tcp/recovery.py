@@ -30,7 +30,8 @@ def on_ack(tcb, loss, news, prior_una, duplicates):
         loss.sacked_out = 0
     if news.ece:
         loss.prior_ssthresh = 0
-    if news.reneging and _reneging(tcb):
+    if news.reneging and news.advanced:
+        _reneging(tcb, news)
         return
     if loss.phase is Phase.OPEN:
         loss.retrans_stamp = None
@@ -221,10 +222,10 @@ def _mark_all_lost(tcb, loss):
         loss.mark_lost(tcb, record)
 
 
-def _reneging(tcb):
+def _reneging(tcb, news):
     """The ACK stops right below data it once SACKed. Linux waits a little; then the timer decides."""
     tcb.arm("rto", max(tcb.rtt.srtt / 2, 0.01))
-    return True
+    news.set_timer = False
 
 
 def init_reduction(tcb, loss):

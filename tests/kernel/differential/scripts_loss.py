@@ -421,3 +421,10 @@ def corners():
         script.segment(".", ack=at(acked))
         script.info("snd_cwnd", "ca_state", "reordering")
         yield script
+    script = Script("the ACK stops below what was SACKed")
+    flight(script, 10)
+    script.segment(".", ack=1, sack=[(at(3), at(5))], after=0.04)
+    script.segment(".", ack=at(3))
+    script.rest(0.07)
+    script.info()
+    yield script
