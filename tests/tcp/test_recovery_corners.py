@@ -71,3 +71,18 @@ def test_an_ack_that_stops_below_what_was_sacked_leaves_little_time(flight):
     assert numbers(peer) == [3]
     assert info(sock, "ca_state") == LOSS
     assert info(sock, "sacked") == 0
+
+
+# -- when retransmissions leave ---------------------------------------------------------------------------
+
+def test_after_a_timeout_only_an_acceptable_ack_brings_retransmissions(flight):
+    """F-RTO has sent new data to find out (RFC 5682 2.1 step 2b): neither a write of the user's nor an ACK for what was
+    never sent makes the lost segments go."""
+    peer, sock = flight(10, more=2000, sack=False)
+    peer.expect_data(1, 1000, within=0.3)
+    assert ack(peer, 5) == [11, 12]
+    sock.send(bytes(1000))
+    assert numbers(peer) == [13]
+    assert ack(peer, 99) == []
+    assert info(sock, "total_retrans") == 1
+    assert info(sock, "lost") == 6

@@ -133,7 +133,8 @@ def _in_flight(tcb, seg, news, una, ack):
     if tcb.trace is not None:
         _tell_window(tcb)
     if news.send_new:
-        loss.hold_back = loss.frto = bool(send_new(tcb, nagle=False))
+        loss.frto = bool(send_new(tcb, nagle=False))
+        loss.repair = not loss.frto
 
 
 def _recover(tcb, loss, news, una, ack, wire_count):

@@ -32,7 +32,7 @@ class LossState:
     __slots__ = (
         "phase", "sacked_out", "lost_out", "retrans_out", "high_seq", "fack",
         "undo_marker", "undo_retrans", "retrans_stamp", "stalled_since", "prior_ssthresh", "prior_cwnd", "prr_delivered", "prr_out",
-        "reordering", "reordering_seen", "dsack_seen", "dsack_count", "reneged", "frto", "hold_back",
+        "reordering", "reordering_seen", "dsack_seen", "dsack_count", "reneged", "frto", "repair",
         "rack_order", "rack_end", "rack_rtt", "rack_advanced", "rack_steps", "rack_persist", "rack_dsack",
         "rack_round_end", "tlp_end", "tlp_resent")
 
@@ -53,7 +53,7 @@ class LossState:
         self.dsack_seen = False
         self.dsack_count = 0
         self.reneged = self.frto = False
-        self.hold_back = False                 # F-RTO has sent new data: no retransmissions with this ACK
+        self.repair = False                    # an ACK or a timer has asked for retransmissions: output sends them
         self.rack_order = 0                    # the last transmission of those known to be delivered
         self.rack_end = 0
         self.rack_rtt = 0.0

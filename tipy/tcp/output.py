@@ -2,7 +2,8 @@
 
 User calls, arriving segments and timers change fields of the Tcb and call `output`. It looks, in this order:
 
-1. lost segments, as far as cwnd allows (which ones are lost was decided in recovery.py);
+1. lost segments, as far as cwnd allows, if an ACK or a timer asks for them (that, and which ones are lost, was decided
+   in recovery.py): what the user does brings no retransmissions;
 2. new data, as far as cwnd, the peer's window, Nagle and silly-window avoidance allow, with the FIN on its end;
 3. an ACK, if one is due and nothing sent so far has carried it;
 4. a timer, if something is left that nothing in flight will trigger.
@@ -32,11 +33,9 @@ def output(tcb, hold=False, nagle=True):
     state = tcb.state
     if state in CAN_TRANSMIT:
         loss = tcb.loss
-        if loss is not None and loss.lost_out > loss.retrans_out:
-            if loss.hold_back:
-                loss.hold_back = False
-            else:
-                retransmit_lost(tcb)
+        if loss is not None and loss.repair:
+            loss.repair = False
+            retransmit_lost(tcb)
         queue = tcb.sendq
         if queue is not None and queue.end > tcb.snd_nxt or tcb.fin_queued and has_unsent(tcb):
             send_new(tcb, hold, nagle)

@@ -59,6 +59,7 @@ def on_ack(tcb, loss, news, prior_una, duplicates):
             if not loss.lost_out:
                 return
             enter_recovery(tcb, loss, news.ece)
+        loss.repair = True
     elif loss.phase is Phase.LOSS:
         _in_loss(tcb, loss, news, duplicates)
         _find_losses(tcb, loss, news)
@@ -82,6 +83,7 @@ def _outside_recovery(tcb, loss, news, duplicates):
         _try_to_open(tcb, loss, news)
         return
     enter_recovery(tcb, loss, news.ece)
+    loss.repair = True
 
 
 def _find_losses(tcb, loss, news):
@@ -394,6 +396,7 @@ def _in_loss(tcb, loss, news, duplicates):
             _add_duplicates(tcb, loss, news, duplicates)
         elif news.advanced:
             loss.sacked_out = 0
+    loss.repair = True
 
 
 def _try_keep_open(tcb, loss):
@@ -437,6 +440,7 @@ def on_reorder_timer(tcb):
     if tcb.in_flight == before:
         alarm.rearm_rto(tcb)
         return False
+    loss.repair = True
     if loss.phase is not Phase.RECOVERY:
         enter_recovery(tcb, loss)
         reduce(tcb, loss, 1, tcb.lost_total - lost_before, False)
@@ -463,6 +467,7 @@ def resend_oversized(tcb):
             found = True
     if found and not tcb.sack_ok:
         loss.sacked_out = 0                            # duplicate ACKs counted them; they are lost now
+    loss.repair = loss.repair or found
     if found and loss.phase is not Phase.LOSS:
         loss.high_seq = tcb.snd_nxt
         tcb.ssthresh = remembered_ssthresh(tcb)

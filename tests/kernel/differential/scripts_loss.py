@@ -428,3 +428,10 @@ def corners():
     script.rest(0.07)
     script.info()
     yield script
+    script = Script("F-RTO: an ACK of data never sent brings no retransmission")
+    flight(script, 10, write=13 * MSS, sack=False)
+    script.rest(0.5)
+    script.segment(".", ack=at(5))
+    script.segment(".", ack=at(30))
+    script.info()
+    yield script
