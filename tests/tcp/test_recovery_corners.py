@@ -86,3 +86,29 @@ def test_after_a_timeout_only_an_acceptable_ack_brings_retransmissions(flight):
     assert ack(peer, 99) == []
     assert info(sock, "total_retrans") == 1
     assert info(sock, "lost") == 6
+
+
+# -- RACK and what turned out to be needless --------------------------------------------------------------
+
+def stamped_flight(make):
+    """(peer, sock, the timestamp of its ten segments): timestamps are on, one round trip ago ten segments were sent."""
+    peer = make(congestion_control="reno")
+    sock = peer.established(rtt=RTT, ts=True, mss=1012)
+    sock.send(bytes(10000))
+    assert numbers(peer) == list(range(1, 11))
+    stamp = peer.last_tsval
+    peer.bed.advance(RTT)
+    return peer, sock, stamp
+
+
+def test_a_late_original_does_not_date_its_retransmission(make):
+    """RFC 8985 6.2 step 2: after a spurious timeout the ACK of the original comes, its timestamp tells. RACK must not
+    take it for the retransmission, which would make all that was sent before that lost."""
+    peer, sock, stamp = stamped_flight(make)
+    peer.bed.advance(0.4)
+    assert numbers(peer) == [10, 1]                    # tail loss probe, timeout
+    for number in (2, 3):
+        assert ack(peer, number, ts=(peer.tsval(), stamp)) == []
+        assert info(sock, "ca_state") in (OPEN, DISORDER)
+        assert info(sock, "lost") == 0
+    assert info(sock, "snd_ssthresh") == 0x7FFFFFFF

@@ -33,6 +33,10 @@ class News:
         self.first_sacked = self.last_sacked = self.first_acked = self.last_acked = None
         self.echo_ms = None                # when the segment echoed was sent, in ms of our clock
 
+    def older_than(self, moment):
+        """The timestamp echoed is older than what was sent at `moment`: the ACK is not for that (RFC 3522)."""
+        return self.echo_ms is not None and self.echo_ms < int(moment * 1000)
+
 
 def advance(tcb, ack):
     """SND.UNA moves to `ack`, and there is nothing else to say: the short form of `process` for a connection that has
@@ -213,7 +217,7 @@ def _clean(tcb, ack, news, prior_fack):
         if loss is not None:
             if record.sacked:
                 news.delivered -= count                # counted when it was SACKed
-            else:
+            elif not (record.ever and news.older_than(record.sent_at)):
                 rack.advance(tcb, loss, record)
             loss.forget(record, count)
         if not whole:

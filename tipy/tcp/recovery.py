@@ -283,8 +283,7 @@ def _init_undo(tcb, loss):
 
 def _original_arrived(tcb, loss, news):
     """The timestamp echoed is older than our first retransmission: the ACK is for the original (RFC 3522)."""
-    return (news.echo_ms is not None and loss.retrans_stamp is not None
-            and news.echo_ms < int(loss.retrans_stamp * 1000))
+    return loss.retrans_stamp is not None and news.older_than(loss.retrans_stamp)
 
 
 def _may_undo(tcb, loss, news):
