@@ -112,3 +112,19 @@ def test_a_late_original_does_not_date_its_retransmission(make):
         assert info(sock, "ca_state") in (OPEN, DISORDER)
         assert info(sock, "lost") == 0
     assert info(sock, "snd_ssthresh") == 0x7FFFFFFF
+
+
+def test_what_an_undo_takes_back_is_not_found_lost_by_the_same_evidence(flight):
+    """Segments 1 to 4 seemed lost. The third, never sent again, arrives: the timeout was spurious
+    (F-RTO), so the others may be late as well."""
+    peer, sock = flight(5)
+    assert ack(peer, 1, (5, 5)) == []
+    peer.bed.advance(RTT)
+    assert numbers(peer) == [1]
+    assert info(sock, "lost") == 4
+    peer.bed.advance(0.8)
+    assert set(numbers(peer)) == {1}
+    assert ack(peer, 2, (3, 3), (5, 5)) == []
+    peer.bed.advance(RTT)
+    assert numbers(peer) == []
+    assert (info(sock, "ca_state"), info(sock, "lost")) == (DISORDER, 0)

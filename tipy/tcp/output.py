@@ -258,7 +258,7 @@ def retransmit(tcb, index, segments=1):
         flags |= PSH
     tcb.transmissions += 1
     record.sent_at, record.order = tcb.now(), tcb.transmissions
-    record.ever = True
+    record.ever, record.judged = True, False
     tcb.total_retrans += record.count
     views = tcb.sendq.slice(record.seq, record.seq + length) if length else []
     transmit(tcb, record.seq, flags, views, length, mss)

@@ -32,7 +32,7 @@ def detect(tcb, loss):
     window = loss.rack_rtt + reordering_window(tcb, loss)
     wait, order = 0.0, loss.rack_order
     for record in tcb.records:
-        if record.sacked or record.lost and not record.resent:
+        if record.sacked or record.judged or record.lost and not record.resent:
             continue
         if record.order > order or record.order == order and record.end >= loss.rack_end:
             if not record.ever:
@@ -41,6 +41,7 @@ def detect(tcb, loss):
         left = record.sent_at + window - now
         if left <= 1e-9:
             loss.mark_lost(tcb, record)
+            record.judged = True
         elif left > wait:
             wait = left
     return wait

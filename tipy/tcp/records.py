@@ -18,10 +18,11 @@ class Sent:
     lost      believed lost
     resent    a retransmission of it is in the network
     ever      it has been sent more than once (Karn: no RTT sample)
+    judged    RACK has found this transmission lost: if that is taken back, not by the same evidence again
     fin       its last sequence number is the FIN
     """
 
-    __slots__ = ("seq", "end", "sent_at", "order", "count", "sacked", "lost", "resent", "ever", "fin")
+    __slots__ = ("seq", "end", "sent_at", "order", "count", "sacked", "lost", "resent", "ever", "judged", "fin")
 
     def __init__(self, seq, end, sent_at, order, count, fin=False):
         self.seq = seq
@@ -29,7 +30,7 @@ class Sent:
         self.sent_at = sent_at
         self.order = order
         self.count = count
-        self.sacked = self.lost = self.resent = self.ever = False
+        self.sacked = self.lost = self.resent = self.ever = self.judged = False
         self.fin = fin
 
     def __repr__(self):
@@ -54,6 +55,7 @@ def split(tcb, index, at, mss):
     assert first.seq < at < first.end, (first.seq, at, first.end)
     rest = Sent(at, first.end, first.sent_at, first.order, 1, first.fin)
     rest.sacked, rest.lost, rest.resent, rest.ever = first.sacked, first.lost, first.resent, first.ever
+    rest.judged = first.judged
     first.end, first.fin = at, False
     if first.count > 1:
         total = first.count

@@ -435,3 +435,14 @@ def corners():
     script.segment(".", ack=at(30))
     script.info()
     yield script
+    for ts in (True, False):
+        script = Script(f"a spurious timeout: RACK does not find the same lost again, time stamps {ts}")
+        script.pushes = False
+        script.passive(rtt=RTT, ts=ts, mss=1012 if ts else MSS)
+        script.call("send", 5 * MSS)
+        script.segment(".", ack=1, sack=[(at(5), at(6))], ecr=0, after=0.04)
+        script.rest(1.0)
+        script.segment(".", ack=at(2), sack=[(at(3), at(4)), (at(5), at(6))], ecr=1)
+        script.rest(0.03)
+        script.info()
+        yield script
