@@ -128,3 +128,18 @@ def test_what_an_undo_takes_back_is_not_found_lost_by_the_same_evidence(flight):
     peer.bed.advance(RTT)
     assert numbers(peer) == []
     assert (info(sock, "ca_state"), info(sock, "lost")) == (DISORDER, 0)
+
+
+# -- the worth of cwnd ------------------------------------------------------------------------------------
+
+def test_cwnd_is_not_unused_before_an_rto_has_passed_since_it_grew(flight):
+    """RFC 7661, as Linux has it: what ACKs made of cwnd lasts for an RTO, whenever it was last used."""
+    peer, sock = flight(10)
+    ack(peer, 6)
+    peer.bed.advance(0.2)                              # a probe of the tail, no timeout
+    peer.take()
+    ack(peer, 11)
+    assert info(sock, "snd_cwnd") == 20
+    peer.bed.advance(0.12)
+    sock.send(bytes(1000))
+    assert info(sock, "snd_cwnd") == 20

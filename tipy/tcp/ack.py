@@ -55,6 +55,7 @@ def advance(tcb, ack):
         tcb.cc.on_rtt(now - latest)
     if acked:
         alarm.rearm(tcb)
+        tcb.cwnd_stamp = now
         if cwnd_validation.may_grow(tcb):
             tcb.cc.on_ack(acked)
     if tcb.trace is not None:
@@ -130,9 +131,9 @@ def _in_flight(tcb, seg, news, una, ack):
         alarm.rearm(tcb)
     if loss is not None and loss.reducing:
         recovery.reduce(tcb, loss, news.delivered + news.acked, tcb.lost_total - lost_before, news.advanced)
-    elif cwnd_validation.may_grow(tcb):
-        # where the path reorders, SACKs are progress as well
-        if news.acked or news.data_sacked and loss.reordering > DUPLICATE_THRESHOLD:
+    elif news.acked or news.data_sacked and loss.reordering > DUPLICATE_THRESHOLD:
+        tcb.cwnd_stamp = tcb.now()                     # where the path reorders, SACKs are progress as well
+        if cwnd_validation.may_grow(tcb):
             tcb.cc.on_ack(news.delivered + news.acked)
     if tcb.trace is not None:
         _tell_window(tcb)

@@ -446,3 +446,12 @@ def corners():
         script.rest(0.03)
         script.info()
         yield script
+    script = Script("cwnd grew less than an RTO ago")
+    flight(script, 10)
+    script.segment(".", ack=at(6), after=0.04)
+    script.rest(0.19)
+    script.segment(".", ack=at(11))
+    script.rest(0.15)
+    script.call("send", 1000)
+    script.info()
+    yield script
