@@ -130,6 +130,20 @@ def test_what_an_undo_takes_back_is_not_found_lost_by_the_same_evidence(flight):
     assert (info(sock, "ca_state"), info(sock, "lost")) == (DISORDER, 0)
 
 
+def test_a_dsack_within_what_is_sacked_counts(flight):
+    """RFC 2883 section 4: segments 1 to 3 were sent again. The DSACK of the second lies inside the SACKed range, whose
+    pieces have been joined: still it is one of three that were needless, and a sign of reordering."""
+    peer, sock = flight(10)
+    assert ack(peer, 1, (4, 8)) == [1, 2, 3]
+    ack(peer, 1, (2, 8))
+    ack(peer, 1, (2, 2), (2, 8))
+    assert info(sock, "reordering") == 7
+    ack(peer, 9, (1, 1))
+    assert info(sock, "snd_ssthresh") == 5
+    ack(peer, 9, (3, 3))
+    assert info(sock, "snd_ssthresh") == 0x7FFFFFFF
+
+
 # -- the worth of cwnd ------------------------------------------------------------------------------------
 
 def test_cwnd_is_not_unused_before_an_rto_has_passed_since_it_grew(flight):

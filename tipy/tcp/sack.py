@@ -77,7 +77,7 @@ def _mark(tcb, loss, left, right, duplicate, news):
         record = records[index]
         if record.seq >= right:
             break
-        if record.count > 1 and not record.sacked and (record.seq < left or record.end > right):
+        if record.count > 1 and (duplicate or not record.sacked) and (record.seq < left or record.end > right):
             if record.seq < left:              # the block begins inside: keep what is before it apart
                 at = record.seq + -(-(left - record.seq) // mss) * mss
             else:                              # it ends inside: whole segments only

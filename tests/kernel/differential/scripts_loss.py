@@ -451,7 +451,17 @@ def corners():
     script.segment(".", ack=at(6), after=0.04)
     script.rest(0.19)
     script.segment(".", ack=at(11))
-    script.rest(0.15)
+    script.rest(0.11)
     script.call("send", 1000)
     script.info()
+    yield script
+    script = Script("a DSACK within what is SACKed")
+    flight(script, 10)
+    script.segment(".", ack=1, sack=[(at(4), at(9))], after=0.04)
+    script.segment(".", ack=1, sack=[(at(2), at(9))])
+    script.segment(".", ack=1, sack=[(at(2), at(3)), (at(2), at(9))])
+    script.info("ca_state", "snd_cwnd", "snd_ssthresh", "reordering", "sacked", "lost", "retrans")
+    script.segment(".", ack=at(9), sack=[(at(1), at(2))])
+    script.segment(".", ack=at(9), sack=[(at(3), at(4))])
+    script.info("ca_state", "snd_cwnd", "snd_ssthresh", "reordering", "sacked", "lost", "retrans")
     yield script
