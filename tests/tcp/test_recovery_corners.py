@@ -88,6 +88,16 @@ def test_after_a_timeout_only_an_acceptable_ack_brings_retransmissions(flight):
     assert info(sock, "lost") == 6
 
 
+def test_a_fin_is_new_data_for_f_rto(flight):
+    """RFC 5682 2.1 step 2b: nothing but the FIN is left to send; it goes, and retransmissions wait for its ACK."""
+    peer, sock = flight(5, sack=False)
+    peer.expect_data(1, 1000, within=0.3)
+    sock.shutdown(peer.bed.socket.SHUT_WR)
+    peer.send(".", ack=1001)
+    segment, = peer.take()
+    assert (segment.seq, segment.length, "F" in segment.flags) == (5001, 0, True)
+
+
 # -- RACK and what turned out to be needless --------------------------------------------------------------
 
 def stamped_flight(make):

@@ -15,6 +15,7 @@ from tipy.tcp import alarm, pacing, rack
 from tipy.tcp.congestion import INFINITE
 from tipy.tcp.cwnd_validation import remembered_ssthresh
 from tipy.tcp.loss import DUPLICATE_THRESHOLD, Phase, loss_state
+from tipy.tcp.output import has_unsent
 from tipy.tcp.records import split
 
 _EXIT_BURST = 32               # segments that may leave at once when recovery ends
@@ -383,8 +384,8 @@ def _in_loss(tcb, loss, news, duplicates):
                 loss.frto = False              # the loss was real
         elif news.advanced and not recovered:
             loss.high_seq = tcb.snd_nxt
-            if tcb.snd_end > tcb.snd_nxt and tcb.snd_window_end > tcb.snd_nxt:
-                news.send_new = True           # try new data before more retransmissions
+            if has_unsent(tcb) and tcb.snd_window_end > tcb.snd_nxt:
+                news.send_new = True           # try new data, or the FIN, before more retransmissions
                 return
             loss.frto = False
     if recovered:

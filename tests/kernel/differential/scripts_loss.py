@@ -435,6 +435,15 @@ def corners():
     script.segment(".", ack=at(30))
     script.info()
     yield script
+    script = Script("F-RTO: the FIN is new data")
+    flight(script, 5, sack=False)
+    script.rest(0.5)
+    script.call("shutdown", 1)
+    script.segment(".", ack=at(2))
+    script.info()
+    script.segment(".", ack=at(3), after=0.01)
+    script.info()
+    yield script
     for ts in (True, False):
         script = Script(f"a spurious timeout: RACK does not find the same lost again, time stamps {ts}")
         script.pushes = False
