@@ -3,7 +3,11 @@
 Round trips take 50 ms, the MSS is 1000, the control is reno.
 """
 
+from types import SimpleNamespace
+
 import pytest
+
+from tipy.tcp.congestion.reno import Reno
 
 OPEN, DISORDER, CWR, RECOVERY, LOSS = range(5)
 RTT = 0.05
@@ -167,3 +171,29 @@ def test_cwnd_is_not_unused_before_an_rto_has_passed_since_it_grew(flight):
     peer.bed.advance(0.12)
     sock.send(bytes(1000))
     assert info(sock, "snd_cwnd") == 20
+
+
+def growth(window):
+    """A congestion control in congestion avoidance, and its flow."""
+    flow = SimpleNamespace(cwnd=window, ssthresh=2)
+    return Reno(flow), flow
+
+
+def test_a_reduction_forgets_what_congestion_avoidance_has_gathered():
+    """RFC 5681 3.1 counts acknowledged segments up to cwnd; those from before a loss do not count after it."""
+    control, flow = growth(4)
+    control.on_ack(3)
+    control.start_over()
+    control.on_ack(3)
+    assert flow.cwnd == 4
+    control.on_ack(1)
+    assert flow.cwnd == 5
+
+
+def test_what_was_gathered_at_a_larger_window_is_worth_one_segment():
+    """As in Linux: cwnd came down without a loss; the credit of the larger one does not make it jump."""
+    control, flow = growth(10)
+    control.on_ack(9)
+    flow.cwnd = 3
+    control.on_ack(1)
+    assert flow.cwnd == 4

@@ -196,6 +196,7 @@ def enter_loss(tcb):
         tcb.ssthresh = tcb.cc.on_loss()
         tcb.cc.on_rto()
         _init_undo(tcb, loss)
+    tcb.cc.start_over()
     if tcb.cc.name != "none":
         tcb.cwnd = tcb.in_flight + 1
     if loss.phase <= Phase.DISORDER and loss.sacked_out >= DUPLICATE_THRESHOLD:
@@ -238,6 +239,7 @@ def init_reduction(tcb, loss):
     loss.prior_cwnd = tcb.cwnd
     loss.prr_delivered = loss.prr_out = 0
     tcb.ssthresh = tcb.cc.on_loss()
+    tcb.cc.start_over()
     if tcb.ecn_ok:
         tcb.ecn_cwr = True
 

@@ -474,3 +474,14 @@ def corners():
     script.segment(".", ack=at(9), sack=[(at(3), at(4))])
     script.info("ca_state", "snd_cwnd", "snd_ssthresh", "reordering", "sacked", "lost", "retrans")
     yield script
+    script = Script("cwnd grows anew after each reduction")
+    flight(script, 10, write=40 * MSS)
+    sacks(script, 1, [2, 3, 4])
+    script.segment(".", ack=at(12), after=0.01)
+    script.segment(".", ack=at(16))
+    script.info("snd_cwnd", "snd_ssthresh", "ca_state", "unacked")
+    sacks(script, 16, [17, 18, 19], first=0.004)
+    for number in (21, 22, 23, 24, 25):
+        script.segment(".", ack=at(number))
+        script.info("snd_cwnd", "snd_ssthresh", "ca_state", "unacked")
+    yield script

@@ -81,6 +81,10 @@ class CongestionControl:
     def on_undo(self):
         """The last reduction was a mistake (DSACK, timestamps, F-RTO) and has been taken back."""
 
+    def start_over(self):
+        """cwnd is being reduced: what `grow` has gathered is forgotten."""
+        self._credit = 0
+
     def slow_start(self, acked):
         """Grow by `acked` segments up to ssthresh (appropriate byte counting); what is left of them."""
         flow = self.flow
@@ -92,6 +96,9 @@ class CongestionControl:
     def grow(self, acked, per):
         """Grow by one segment for every `per` acknowledged ones."""
         per = max(per, 1)
+        if self._credit >= per:                        # gathered when cwnd was larger: one segment for all of it
+            self._credit = 0
+            self.flow.cwnd += 1
         self._credit += acked
         if self._credit >= per:
             steps = int(self._credit // per)
