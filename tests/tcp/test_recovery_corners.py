@@ -144,6 +144,16 @@ def test_what_an_undo_takes_back_is_not_found_lost_by_the_same_evidence(flight):
     assert (info(sock, "ca_state"), info(sock, "lost")) == (DISORDER, 0)
 
 
+def test_a_dsack_of_what_its_own_ack_acknowledges(flight):
+    """RFC 2883 section 4: the DSACK lies below the ACK but above the one before. What the ACK acknowledges has not been
+    overtaken."""
+    peer, sock = flight(10, more=10000)
+    ack(peer, 1, (2, 4))                               # something is sent again
+    assert ack(peer, 11)[-1] >= 15
+    ack(peer, 13, (11, 11), (15, 15))
+    assert (info(sock, "sacked"), info(sock, "reordering")) == (1, 3)
+
+
 def test_a_dsack_within_what_is_sacked_counts(flight):
     """RFC 2883 section 4: segments 1 to 3 were sent again. The DSACK of the second lies inside the SACKed range, whose
     pieces have been joined: still it is one of three that were needless, and a sign of reordering."""

@@ -99,6 +99,8 @@ def _delivered(tcb, loss, record, duplicate, news):
             loss.undo_retrans = max(loss.undo_retrans - record.count, 0)
         if record.sacked and record.seq < loss.fack:
             overtaken = record.seq
+    if record.end <= tcb.snd_una:
+        return overtaken                       # this very ACK has it, too
     if not record.sacked:
         rack.advance(tcb, loss, record)
         if record.resent:

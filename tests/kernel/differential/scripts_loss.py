@@ -485,3 +485,10 @@ def corners():
         script.segment(".", ack=at(number))
         script.info("snd_cwnd", "snd_ssthresh", "ca_state", "unacked")
     yield script
+    script = Script("a DSACK of what its own ACK acknowledges")
+    flight(script, 10, write=20 * MSS)
+    sacks(script, 1, [2, 3, 4])
+    script.segment(".", ack=at(11), after=0.01)
+    script.segment(".", ack=at(13), sack=[(at(11), at(12)), (at(15), at(16))])
+    script.info("ca_state", "snd_cwnd", "reordering", "sacked")
+    yield script
