@@ -77,6 +77,16 @@ def test_an_ack_that_stops_below_what_was_sacked_leaves_little_time(flight):
     assert info(sock, "sacked") == 0
 
 
+def test_what_reneging_has_forgotten_is_no_measure_of_reordering(flight):
+    """RFC 2018 section 8: after the timeout nothing counts as SACKed, so a new SACK shows no reordering."""
+    peer, sock = flight(10)
+    ack(peer, 1, (3, 8))
+    ack(peer, 3)
+    peer.bed.advance(RTT / 2 + 0.001)
+    ack(peer, 3, (4, 4))
+    assert (info(sock, "sacked"), info(sock, "reordering")) == (1, 3)
+
+
 # -- when retransmissions leave ---------------------------------------------------------------------------
 
 def test_after_a_timeout_only_an_acceptable_ack_brings_retransmissions(flight):

@@ -16,7 +16,7 @@ def tag(tcb, seg, news, prior_una):
     una = tcb.snd_una
     blocks = [(unwrap(left, una), unwrap(right, una)) for left, right in seg.options.sack]
     if not loss.sacked_out:
-        loss.fack = max(loss.fack, una)
+        loss.fack = una                        # where the peer has reneged, what it had is forgotten
     duplicate = _duplicate(tcb, loss, seg.ack, blocks, news, prior_una)
     if seg.ack < prior_una - tcb.max_window or not tcb.packets_out:
         return

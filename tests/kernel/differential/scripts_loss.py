@@ -492,3 +492,11 @@ def corners():
     script.segment(".", ack=at(13), sack=[(at(11), at(12)), (at(15), at(16))])
     script.info("ca_state", "snd_cwnd", "reordering", "sacked")
     yield script
+    script = Script("SACKs after the peer has reneged")
+    flight(script, 10)
+    script.segment(".", ack=1, sack=[(at(3), at(9))], after=0.04)
+    script.segment(".", ack=at(3))
+    script.rest(0.07)
+    script.segment(".", ack=at(3), sack=[(at(4), at(5))])
+    script.info("ca_state", "reordering", "sacked", "lost", "retrans")
+    yield script
