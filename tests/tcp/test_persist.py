@@ -47,6 +47,23 @@ def test_probes_double(peer):
         assert later == pytest.approx(2 * earlier, rel=0.02)
 
 
+def test_probes_wait_as_long_as_the_timer_that_was_backed_off(peer):
+    """RFC 9293 SHLD-29: the first probe after the RTO, which is twice as long since a timeout (Karn: nothing has measured
+    a round trip since). The count of the back-off goes on, as on Linux."""
+    sock = peer.established(win=65535, sack=False)
+    sock.send(bytes(5000))
+    peer.take()
+    peer.bed.advance(0.4)
+    peer.take()
+    peer.send(".", ack=5001, win=0)
+    sock.send(bytes(1000))
+    start = peer.bed.now()
+    first = peer.expect(".", length=ANY, within=5).time
+    second = peer.expect(".", length=ANY, within=5).time
+    assert first - start == pytest.approx(2 * RTO, abs=0.01)
+    assert second - first == pytest.approx(4 * 2 * RTO, abs=0.01)
+
+
 def test_probe_interval_is_capped(peer):
     """TB 6.1, RFC 9293 MUST-37: back-off, to the largest RTO (120 s)."""
     stalled(peer)

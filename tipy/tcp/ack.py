@@ -192,6 +192,7 @@ def _window_may_have_opened(tcb):
             tcb.persist_since = None
             tcb.disarm()
         else:
+            tcb.persist_backoff = max(tcb.persist_backoff, tcb.rtt.backoff)
             alarm.watch_window(tcb)
 
 

@@ -62,8 +62,9 @@ def schedule_probe(tcb, advancing):
 
 
 def watch_window(tcb):
-    """Start the persist timer: the RTO, doubled with each probe, but not past the user's time-out."""
-    base = max(tcb.rtt.rto_unbacked, _MIN_PERSIST)
+    """Start the persist timer: the RTO as it stands, doubled with each probe, but not past the user's time-out. (After a
+    timeout that no round trip has ended Linux backs off twice: the count is one for the RTO and the probes.)"""
+    base = max(tcb.rtt.rto, _MIN_PERSIST)
     delay = min(base * (1 << min(tcb.persist_backoff, 16)), tcb.tcp.settings.rto_max)
     limit = tcb.options.user_timeout
     if limit and tcb.persist_since is not None:

@@ -181,8 +181,9 @@ def _persist(tcb):
         return
     send_probe(tcb)
     tcb.probes_out += 1
-    if tcb.persist_backoff < tcb.tcp.settings.retries2:
-        tcb.persist_backoff += 1
+    backoff = max(tcb.persist_backoff, tcb.rtt.backoff)
+    if backoff < tcb.tcp.settings.retries2:
+        tcb.persist_backoff = backoff + 1
     alarm.watch_window(tcb)
 
 

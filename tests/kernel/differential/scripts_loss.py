@@ -500,3 +500,12 @@ def corners():
     script.segment(".", ack=at(3), sack=[(at(4), at(5))])
     script.info("ca_state", "reordering", "sacked", "lost", "retrans")
     yield script
+    script = Script("a window closes after a timeout")
+    flight(script, 5, sack=False)
+    script.rest(0.4)
+    script.segment(".", ack=at(2))
+    script.segment(".", ack=at(6), win=0, after=0.04)
+    script.call("send", 1000)
+    script.rest(1.0)
+    script.info("probes", "retrans")
+    yield script
