@@ -102,6 +102,21 @@ def test_after_a_timeout_only_an_acceptable_ack_brings_retransmissions(flight):
     assert info(sock, "lost") == 6
 
 
+def test_the_reordering_timer_brings_retransmissions_only(flight):
+    """RFC 8985 6.2 step 5, as in Linux: new data waits for the next ACK, though cwnd has room."""
+    peer, sock = flight(10, more=10000)
+    ack(peer, 2)
+    peer.bed.advance(0.4)
+    assert numbers(peer)[-1] == 2                      # a timeout
+    peer.bed.advance(RTT)
+    ack(peer, 2, (4, 4))                               # it was spurious (F-RTO); is the second segment late or lost?
+    assert info(sock, "lost") == 0
+    peer.bed.advance(RTT)
+    assert set(numbers(peer)) <= {2, 3}
+    assert info(sock, "ca_state") == RECOVERY
+    assert info(sock, "snd_cwnd") > info(sock, "unacked") - info(sock, "sacked")
+
+
 def test_a_fin_is_new_data_for_f_rto(flight):
     """RFC 5682 2.1 step 2b: nothing but the FIN is left to send; it goes, and retransmissions wait for its ACK."""
     peer, sock = flight(5, sack=False)

@@ -53,7 +53,7 @@ class LossState:
         self.dsack_seen = False
         self.dsack_count = 0
         self.reneged = self.frto = False
-        self.repair = False                    # an ACK or a timer has asked for retransmissions: output sends them
+        self.repair = False                    # an ACK has asked for retransmissions: output sends them
         self.rack_order = 0                    # the last transmission of those known to be delivered
         self.rack_end = 0
         self.rack_rtt = 0.0

@@ -2,8 +2,8 @@
 
 User calls, arriving segments and timers change fields of the Tcb and call `output`. It looks, in this order:
 
-1. lost segments, as far as cwnd allows, if an ACK or a timer asks for them (that, and which ones are lost, was decided
-   in recovery.py): what the user does brings no retransmissions;
+1. lost segments, as far as cwnd allows, if an ACK asks for them (that, and which ones are lost, was decided in
+   recovery.py): what the user does brings no retransmissions;
 2. new data, as far as cwnd, the peer's window, Nagle and silly-window avoidance allow, with the FIN on its end;
 3. an ACK, if one is due and nothing sent so far has carried it;
 4. a timer, if something is left that nothing in flight will trigger.

@@ -442,7 +442,6 @@ def on_reorder_timer(tcb):
     if tcb.in_flight == before:
         alarm.rearm_rto(tcb)
         return False
-    loss.repair = True
     if loss.phase is not Phase.RECOVERY:
         enter_recovery(tcb, loss)
         reduce(tcb, loss, 1, tcb.lost_total - lost_before, False)

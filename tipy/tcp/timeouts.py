@@ -9,8 +9,8 @@ from bisect import insort
 
 from tipy.tcp import alarm, recovery
 from tipy.tcp.loss import loss_state
-from tipy.tcp.output import (end_of_record, handshake_timeout, has_unsent, output, retransmit, segment_size, send_probe,
-                             send_segment, send_syn)
+from tipy.tcp.output import (end_of_record, handshake_timeout, has_unsent, output, retransmit, retransmit_lost,
+                             segment_size, send_probe, send_segment, send_syn)
 from tipy.tcp.records import split
 from tipy.tcp.states import State
 
@@ -148,9 +148,9 @@ def _resend_tail(tcb):
 
 
 def _reorder(tcb):
-    """RACK has waited long enough for late segments."""
+    """RACK has waited long enough for late segments. Lost ones are sent again; new ones wait for the next ACK."""
     if tcb.records and recovery.on_reorder_timer(tcb):
-        output(tcb)
+        retransmit_lost(tcb)
 
 
 # -- zero window ----------------------------------------------------------------------------------

@@ -15,14 +15,15 @@ import pytest
 import scripts_handshake
 import scripts_loss
 import scripts_path
+import scripts_recovery
 import scripts_sending
 import scripts_states
 import scripts_window
 from differ_kernel import Kernel
 from explained import EXPLAINED, KERNEL
 
-SCRIPTS = [script for module in (scripts_loss, scripts_window, scripts_sending, scripts_path,
-                                 scripts_handshake, scripts_states)
+SCRIPTS = [script for module in (scripts_loss, scripts_recovery, scripts_window, scripts_sending,
+                                 scripts_path, scripts_handshake, scripts_states)
            for script in module.scripts()]
 TIMES = 8                      # that a script is run before its differences count
 _PATIENCE = 60
