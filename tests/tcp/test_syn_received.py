@@ -291,11 +291,72 @@ def test_accept_on_closed_listener_fails(peer):
     assert caught.value.errno == errno.EBADF
 
 
-@pytest.mark.parametrize("window", [0, 1000])
-def test_a_challenge_ack_is_numbered_after_our_syn(peer, window):
-    """TB 1.8: whatever window the SYN has offered."""
-    peer.bed.listener()
-    peer.send("S", mss=1000, win=window)
-    peer.expect("S.", 0, 1)
-    peer.send("R", seq=100)
+@pytest.mark.parametrize("flags, seq, payload", [("F.", 0, b""), ("P.", -9, b"0123456789"), ("P.", 64241, b"x"),
+                                                 ("F", 64241, b"")])
+def test_nothing_new_in_the_window_completes_nothing(peer, flags, seq, payload):
+    """As Linux: a segment of which nothing new lies in the window is answered with an ACK."""
+    listener = peer.syn_received()
+    peer.send(flags, seq, ack=1, payload=payload)
+    peer.expect(".", 1, 1)
+    assert accepted(peer, listener) is None
+    peer.send(".", 1)
+    assert accepted(peer, listener) is not None
+
+
+def test_old_syn_with_rst_is_ignored(peer):
+    """TB 2.8: it lies before the window."""
+    peer.syn_received()
+    peer.send("SR.", 0, ack=1)
+    peer.expect_nothing()
+
+
+def test_duplicate_syn_without_its_timestamp(peer):
+    """Some peers leave out the options when a SYN is not answered: it is the same SYN."""
+    listener = peer.syn_received(ts=True)
+    peer.syn(seq=0)
+    peer.expect("S.", 0, 1, ts=True)
+    peer.timestamps = True
+    peer.send(".", 1)
+    assert accepted(peer, listener) is not None
+
+
+def test_another_syn_without_a_timestamp(peer):
+    """Another connection ends this one, whatever its options."""
+    peer.syn_received(ts=True)
+    peer.syn(seq=100)
+    peer.expect("R.", ack=101)
+    peer.expect_nothing(70)
+
+
+def test_wrong_ack_from_the_past_is_reset(peer):
+    """TB 1.8, as Linux: the ACK number counts before the timestamp and the window."""
+    peer.syn_received(ts=True)
+    peer.send(".", 1, ack=100, ts=(1, 0))
+    peer.expect("R", 100)
+    peer.send(".", 100000, ack=100)
+    peer.expect("R", 100)
+
+
+def test_echo_of_a_timestamp_never_sent(peer):
+    """As Linux: whoever did not see our SYN,ACK does not complete the handshake."""
+    listener = peer.syn_received(ts=True)
+    peer.send(".", 1, ts=(peer.tsval(), peer.last_tsval + 12345))
+    peer.expect(".", 1, 1)
+    assert accepted(peer, listener) is None
+
+
+def test_challenge_has_its_number_although_the_window_is_closed(peer):
+    """The SYN counts, the window it announced does not: SEG.SEQ is ISS+1."""
+    peer.syn_received(win=0)
+    peer.send("R", 100)
+    peer.expect(".", 1, 1)
+
+
+def test_challenges_of_the_handshake_do_not_count_after_it(peer):
+    """The limit on challenge ACKs starts anew, as on Linux."""
+    peer.syn_received()
+    peer.syn(seq=0)
+    peer.expect("S.")
+    peer.send(".", 1, ack=1)
+    peer.syn(seq=0)
     peer.expect(".", 1, 1)

@@ -14,9 +14,9 @@ Then `output` sends what has become due. Left out of the RFC: precedence and sec
 
 import errno
 
-from tipy.tcp import ack, chrono, text, time_wait, urgent
+from tipy.tcp import ack, chrono, handshake, text, time_wait, urgent
 from tipy.tcp.challenge import allowed, challenge
-from tipy.tcp.output import handshake_timeout, output, send_ack, send_syn
+from tipy.tcp.output import output, send_ack, send_syn
 from tipy.tcp.seq import MASK, unwrap
 from tipy.tcp.states import CAN_RECEIVE, CAN_SEND, State
 from tipy.wire.tcp import ACK, CWR, ECE, FIN, NO_OPTIONS, PSH, RST, SYN, URG
@@ -43,7 +43,9 @@ def segment_arrives(tcb, seg):
     if tcb.state is State.TIME_WAIT:
         time_wait.segment_arrives(tcb, seg)
         return
-    if not seg.flags & (ACK | RST | SYN) and tcb.state is not State.SYN_RECEIVED:
+    if tcb.state is State.SYN_RECEIVED and tcb.listener is not None and not handshake.may_go_on(tcb, seg):
+        return
+    if not seg.flags & (ACK | RST | SYN):
         return                                         # nothing a peer of ours would say; Linux does not answer it either
     for check in CHECKS:
         if not check(tcb, seg):
@@ -104,7 +106,7 @@ def syn_sent(tcb, seg):
     flags = seg.flags
     seg.unwrap(seg.seq, tcb.snd_una)
     if flags & ACK:
-        if not tcb.iss < seg.ack <= tcb.snd_nxt or _echo_is_wrong(tcb, seg):
+        if not tcb.iss < seg.ack <= tcb.snd_nxt or handshake.echo_is_wrong(tcb, seg):
             if not flags & RST:
                 tcb.tcp.reset_for(tcb.path, tcb.local, tcb.remote, seg)
             return
@@ -155,16 +157,6 @@ def negotiate(tcb, seg):
         tcb.rcv.no_scaling()
     tcb.update_mss()
     tcb.rcv_mss = max(min(tcb.advertised_mss, tcb.mss, max(tcb.rcv.wnd // 2, 88), 536), 88)
-
-
-def _echo_is_wrong(tcb, seg):
-    """RFC 7323 section 3.2 as Linux: an echo of something we never sent discredits the segment."""
-    stamp = seg.options.timestamp
-    if stamp is None or not tcb.ts_ok or not stamp[1]:
-        return False
-    now = (int(tcb.now() * 1000) + tcb.ts_offset) & MASK
-    sent = (int(tcb.syn_sent_at * 1000) + tcb.ts_offset) & MASK
-    return (stamp[1] - sent) & MASK > (now - sent) & MASK
 
 
 def _syn_acked(tcb, seg):
@@ -238,9 +230,6 @@ def sequence_step(tcb, seg):
     seq, end = seg.seq, seg.end - (seg.flags & FIN)    # a bare FIN needs no window
     if seq == nxt and end <= edge:
         return True
-    if tcb.listener is not None and _ack_is_wrong(tcb, seg):
-        tcb.tcp.reset_for(tcb.path, tcb.local, tcb.remote, seg)
-        return False
     if seg.flags & RST and seq >= edge and seq != nxt:
         return False                                   # RFC 5961: outside the window, however slightly
     if seg.end >= tcb.last_ack_sent and seq <= edge:
@@ -258,19 +247,13 @@ def sequence_step(tcb, seg):
     return False
 
 
-def _ack_is_wrong(tcb, seg):
-    """In SYN-RECEIVED: an ACK of something we have not sent. As on Linux this counts before the sequence number."""
-    return (tcb.state is State.SYN_RECEIVED and seg.flags & (ACK | RST) == ACK
-            and not tcb.iss < seg.ack <= tcb.snd_nxt)
-
-
 def _out_of_window(tcb, seg):
     """Answer with an ACK; a DSACK says which bytes came again (RFC 2883)."""
     if seg.end == seg.seq:                             # no text: mind the rate, or two ends might echo for ever
         tcb.ack_now = allowed(tcb) or tcb.ack_now
         return
     tcb.ack_now = True
-    if seg.seq < tcb.rcv_nxt and tcb.state is not State.SYN_RECEIVED:
+    if seg.seq < tcb.rcv_nxt:
         text.came_again(tcb, seg.seq, min(seg.end, tcb.rcv_nxt))
 
 
@@ -300,29 +283,10 @@ def syn_step(tcb, seg):
     """Fourth check (RFC 5961 section 4): a SYN on a live connection is challenged, wherever it lies."""
     if not seg.flags & SYN:
         return True
-    if tcb.state is State.SYN_RECEIVED:
-        return _syn_in_syn_received(tcb, seg)
+    if (tcb.state is State.SYN_RECEIVED and tcb.listener is None and seg.seq == tcb.irs and seg.flags & ACK
+            and seg.end == seg.seq + 1 and seg.ack == tcb.snd_nxt):
+        return True                                    # simultaneous open: the peer's half of it
     challenge(tcb)
-    return False
-
-
-def _syn_in_syn_received(tcb, seg):
-    """A SYN before the handshake is done. True: go on with the segment."""
-    again, flags = seg.seq == tcb.irs, seg.flags
-    if tcb.listener is None:                           # simultaneous open: the peer's half of it
-        if again and flags & ACK and seg.end == seg.seq + 1 and seg.ack == tcb.snd_nxt:
-            return True
-        challenge(tcb)
-    elif again and not flags & ACK:                    # our SYN,ACK was lost, or is late
-        if allowed(tcb):
-            send_syn(tcb)
-            tcb.arm("syn", handshake_timeout(tcb))
-        tcb.ack_now = False
-    elif again:
-        challenge(tcb)
-    else:                                              # another connection: this one goes back to LISTEN
-        tcb.tcp.reset_for(tcb.path, tcb.local, tcb.remote, seg)
-        tcb.tcp.forget(tcb)
     return False
 
 
@@ -353,6 +317,7 @@ def _complete_handshake(tcb, seg):
         bare = not seg.text and not seg.flags & FIN
         if not listener.may_complete(tcb, bare):
             return False
+        tcb.challenged_at = None                       # what the handshake was asked does not count any more
     _syn_acked(tcb, seg)
     tcb.enter(State.ESTABLISHED)
     tcb.tcp.established(tcb)

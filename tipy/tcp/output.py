@@ -296,7 +296,8 @@ def _acceptable(tcb):
     """The sequence number of a segment without text: SND.NXT, but not beyond the window of a peer that has shrunk it,
     who might drop it (Linux's tcp_acceptable_seq)."""
     beyond = tcb.snd_nxt - tcb.snd_window_end
-    if beyond <= 0 or tcb.state is State.SYN_RECEIVED or tcb.wscale_ok and beyond < 1 << tcb.rcv.scale:
+    in_handshake = tcb.listener is not None and tcb.state is State.SYN_RECEIVED
+    if beyond <= 0 or in_handshake or tcb.wscale_ok and beyond < 1 << tcb.rcv.scale:
         return tcb.snd_nxt
     return tcb.snd_window_end
 

@@ -288,6 +288,9 @@ def syn_received():
         "data": ("P.", 10, 1, 1),
         "data without ACK": ("P", 10, 1, None), "later data": ("P.", 10, 11, 1), "no flags": ("", 0, 1, None),
         "SYN with data": ("S", 10, 0, None), "old data": ("P.", 10, -20, 1),
+        "old FIN": ("F.", 0, 0, 1), "data up to the window": ("P.", 10, -9, 1), "old SYN with RST": ("SR.", 0, 0, 1),
+        "FIN at the right edge": ("F", 0, 64241, None), "data at the right edge": ("P.", 10, 64241, 1),
+        "SYN-ACK in the window": ("S.", 0, 5, 1), "SYN and FIN at the edge": ("SF", 0, 64241, None),
     }
     for name, (flags, length, seq, ack) in cases.items():
         script = Script(f"in SYN-RECEIVED: {name}")
@@ -300,6 +303,23 @@ def syn_received():
         script.call("recv", 100)
         script.rest(0.06)
         yield script
+    for name, flags, seq, ack, rest in (("the same SYN without a time stamp", "S", 0, None, {"ts": False}),
+                                        ("another SYN without a time stamp", "S", 100, None, {"ts": False}),
+                                        ("ACK too high, from the past", ".", 1, 100, {"ts": 1}),
+                                        ("an echo never sent", ".", 1, 1, {"ecr": ("raw", 12345)})):
+        script = Script(f"in SYN-RECEIVED: {name}")
+        script.listen()
+        script.syn(ts=True)
+        script.segment(flags, seq=seq, ack=ack, after=0.02, **rest)
+        script.call("accept", "l", after=0.02)
+        script.rest(0.05)
+        yield script
+    script = Script("in SYN-RECEIVED: a RST is challenged though the peer's window is closed")
+    script.listen()
+    script.syn(win=0)
+    script.segment("R", seq=100)
+    script.rest(0.02)
+    yield script
     script = Script("the listener closes while handshakes are under way")
     script.listen()
     script.syn()
