@@ -262,3 +262,12 @@ def test_keepalive_probe_carries_one(peer):
     sock.setsockopt(module.IPPROTO_TCP, module.TCP_KEEPIDLE, 1)
     sock.setsockopt(module.SOL_SOCKET, module.SO_KEEPALIVE, 1)
     peer.expect(".", 0, 1, ts=True, within=1.1, length=ANY)
+
+
+def test_syn_without_a_timestamp_is_challenged(peer):
+    """RFC 5961 4.2 MUST outweighs RFC 7323 3.2 SHOULD: a peer that has begun anew, now without timestamps, would
+    never get rid of this connection."""
+    peer.established(ts=True)
+    peer.timestamps = False
+    peer.send("S", 5000)
+    peer.expect(".", 1, 1)

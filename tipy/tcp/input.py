@@ -196,8 +196,8 @@ def paws_step(tcb, seg):
         return True
     stamp = seg.options.timestamp
     if stamp is None:
-        if seg.flags & RST:
-            return True
+        if seg.flags & (RST | SYN):
+            return True                                # a SYN is always challenged: a peer that began anew must learn
         tcb.tcp.counters["tcp.drop_no_timestamp"] += 1
         return False
     if unwrap(tcb.ts_recent, stamp[0]) - stamp[0] <= PAWS_WINDOW:
