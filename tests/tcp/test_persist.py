@@ -214,3 +214,21 @@ def test_keepalive_does_not_disturb_probing(peer):
         probe(peer)
         peer.send(".", win=0)
     assert sock.tcp_info()["tcpi_state"] == 1
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_user_timeout_bounds_retransmission_into_a_closed_window(peer, answered):
+    """TB 6.1, 10: the window closes on data in flight. TCP_USER_TIMEOUT counts from the first retransmission, whether
+    the peer answers or not; until then the RTO doubles as usual."""
+    sock = peer.established()
+    sock.setsockopt(peer.bed.socket.IPPROTO_TCP, peer.bed.socket.TCP_USER_TIMEOUT, 1500)
+    sock.send(b"x")
+    peer.expect("P.", 1, 1)
+    peer.send(".", ack=1, win=0)
+    for _ in range(3):
+        peer.expect("P.", 1, 1, within=1.5)
+        if answered:
+            peer.send(".", ack=1)
+    peer.expect_nothing(60)
+    with pytest.raises(TimeoutError):
+        sock.recv(1)

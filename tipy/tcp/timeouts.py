@@ -52,7 +52,7 @@ def _rto(tcb):
     if not tcb.records:
         return
     if not tcb.snd_wnd:                                # the peer has shrunk its window to nothing: this is a probe
-        if tcb.now() - tcb.last_heard > tcb.tcp.settings.rto_max:
+        if _never_opened(tcb):
             tcb.tcp.fail(tcb, tcb.soft_error or errno.ETIMEDOUT)
             return
         recovery.enter_loss(tcb)
@@ -74,6 +74,16 @@ def _rto(tcb):
         loss.note_retransmission(tcb, head)
     tcb.rtt.back_off()
     tcb.arm("rto", _clamped(tcb, tcb.rtt.rto))
+
+
+def _never_opened(tcb):
+    """The window closed on what was in flight: silence ends that, and TCP_USER_TIMEOUT although the peer answers."""
+    limit = tcb.options.user_timeout
+    if limit:
+        since = tcb.loss.stalled_since if tcb.loss is not None else None
+        if tcb.now() - (tcb.records[0].sent_at if since is None else since) >= limit - 1e-9:
+            return True
+    return tcb.now() - tcb.last_heard > tcb.tcp.settings.rto_max
 
 
 def _given_up(tcb):

@@ -6,6 +6,7 @@ from scripts_loss import MSS, RTT, at, flight, sacks
 
 def scripts():
     """All of this module's scripts."""
+    yield from user_timeout()
     yield from growth()
     yield from ecn()
 
@@ -107,4 +108,18 @@ def ecn():
         script.listen()
         script.segment(odd, mss=1000)
         script.rest(0.02)
+        yield script
+
+
+def user_timeout():
+    for timeout, answers in ((100, 0), (300, 0), (900, 5)):
+        script = Script(f"user timeout {timeout}, the window closes on data in flight, {answers} answers")
+        script.passive(rtt=0.03)
+        script.call("set", "TCP_USER_TIMEOUT", timeout)
+        script.call("send", 10)
+        script.segment(".", seq=1, ack=1, win=0, after=0.01)
+        for _ in range(answers):
+            script.segment(".", seq=1, ack=1, after=0.3)
+        script.rest(1.2)
+        script.call("error")
         yield script
