@@ -287,3 +287,14 @@ def test_ip_options_are_ignored(peer):
     peer.bed.deliver(longer + packet[20:])
     peer.expect(".", 1, 6)
     assert received(sock) == b"hello"
+
+
+def test_fin_in_order_ends_the_stream(peer):
+    """As Linux: a FIN counts when everything before it is here, whatever came early that lies behind it."""
+    sock = peer.established()
+    peer.send("P.", 101, payload=100)
+    peer.expect(".", 1, 1, sack=[(101, 201)])
+    peer.send("F.", 1, payload=50)
+    peer.expect(".", 1, 52, sack=[], within=0.05)
+    assert len(sock.recv(1000)) == 50
+    assert sock.recv(1000) == b""

@@ -105,6 +105,8 @@ def _in_order(tcb, seg, text):
     if queue is None:
         queue = tcb.receiveq = ReceiveQueue()
     queue.append(text)
+    if seg.flags & FIN:
+        tcb.early = tcb.sack_blocks = None             # here the stream ends, whatever came early behind it
     nxt = tcb.rcv_nxt = tcb.rcv_nxt + len(text)
     tcb.bytes_received += len(text)
     early = tcb.early
