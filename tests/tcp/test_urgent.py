@@ -98,3 +98,15 @@ def test_program_is_told_of_urgent_data(peer):
     assert not poller.poll(0)
     peer.send("P.U", payload=b"a", urgent=1)
     assert poller.poll(0)
+
+
+def test_pointer_to_what_is_here_is_ignored(peer):
+    """As Linux: bytes in the queue do not become urgent afterwards."""
+    sock = peer.established()
+    peer.send("P.", payload=b"abcdef")
+    peer.send("P.U", 1, payload=b"abcdef", urgent=3)
+    peer.take()
+    assert sock.recv(10) == b"abcdef"
+    with pytest.raises(OSError) as caught:
+        sock.recv(1, OOB)
+    assert caught.value.errno == errno.EINVAL

@@ -27,9 +27,10 @@ def read_position(tcb):
 
 
 def announced(tcb, up):
-    """A segment's urgent pointer says that the urgent byte lies just before sequence number `up`. True if new."""
+    """A segment's urgent pointer says that the urgent byte lies just before sequence number `up`. True if new: a
+    pointer to what is here already is a repetition, and could not be found in the queue any more."""
     seq = up - 1
-    if seq < read_position(tcb) or tcb.urgent is not None and seq <= tcb.urgent.seq:
+    if seq < tcb.rcv_nxt or tcb.urgent is not None and seq <= tcb.urgent.seq:
         return False
     tcb.rcv_up = up
     tcb.urgent = UrgentByte(seq)

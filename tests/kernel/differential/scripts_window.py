@@ -1,4 +1,4 @@
-"""Scripts: the congestion window, how it grows and when it starts over, and ECN."""
+"""Scripts: the congestion window, how it grows and when it starts over, ECN, TCP_USER_TIMEOUT."""
 
 from differ_script import Script
 from scripts_loss import MSS, RTT, at, flight, sacks

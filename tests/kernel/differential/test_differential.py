@@ -15,6 +15,7 @@ import pytest
 import scripts_handshake
 import scripts_loss
 import scripts_path
+import scripts_receiving
 import scripts_recovery
 import scripts_sending
 import scripts_states
@@ -22,7 +23,7 @@ import scripts_window
 from differ_kernel import Kernel
 from explained import EXPLAINED, KERNEL
 
-SCRIPTS = [script for module in (scripts_loss, scripts_recovery, scripts_window, scripts_sending,
+SCRIPTS = [script for module in (scripts_loss, scripts_recovery, scripts_window, scripts_sending, scripts_receiving,
                                  scripts_path, scripts_handshake, scripts_states)
            for script in module.scripts()]
 TIMES = 8                      # that a script is run before its differences count

@@ -1,0 +1,38 @@
+"""Scripts: what random peers have taught us about receiving. FINs and early text, urgent pointers, buffers."""
+
+from differ_script import Script
+
+
+def scripts():
+    """All of this module's scripts."""
+    yield from fins()
+    yield from urgent()
+
+
+def fins():
+    script = Script("a FIN in order, although text came early behind it")
+    script.passive()
+    script.segment("P.", 300, seq=101)
+    script.segment("F.", 100, seq=1)
+    script.rest(0.06)
+    script.call("recv", 1000)
+    script.call("recv", 1000)
+    script.info("state")
+    yield script
+
+
+def urgent():
+    script = Script("an urgent pointer to what is here already")
+    script.passive()
+    script.segment("P.", 10)
+    script.segment("P.U", 10, seq=1, urgent=3)
+    script.call("recv", 1, oob=True)
+    script.call("recv", 100)
+    yield script
+    script = Script("an urgent pointer to what came early")
+    script.passive()
+    script.segment("P.", 10, seq=11)
+    script.segment("P.", 10, seq=1)
+    script.segment("P.U", 15, seq=11, urgent=1)
+    script.call("recv", 100)
+    yield script
