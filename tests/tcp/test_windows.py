@@ -458,3 +458,14 @@ def test_one_segment_of_the_buffer_is_held_back(peer, ws):
     for _ in range(4):
         peer.send_data(100)
     assert peer.take()[-1].win == (64076 if ws is None else 502)
+
+
+def test_large_buffer_without_scaling(peer):
+    """SO_RCVBUF larger than any window field can tell: reading what little there is announces nothing."""
+    sock = peer.established(ws=None)
+    sock.setsockopt(peer.bed.socket.SOL_SOCKET, peer.bed.socket.SO_RCVBUF, 1000000)
+    for seq in (1, 11):
+        peer.send("P.", seq, payload=10)
+        peer.expect(".", 1, seq + 10, within=0.05)
+        assert len(sock.recv(100)) == 10
+        peer.expect_nothing(0.1)

@@ -53,7 +53,8 @@ class ReceiveWindow:
 
     def resize(self, rcvbuf):
         """SO_RCVBUF was set: from now on no automatic growth."""
-        self.space = self._cap = self._most = rcvbuf // 2
+        most = _UNSCALED << self.scale                 # what no window field can tell is no window
+        self.space = self._cap = self._most = min(rcvbuf // 2, most)
         self.threshold = min(max(self.threshold, self.space), self.space)
 
     def clamp(self, limit):
