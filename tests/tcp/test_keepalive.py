@@ -199,3 +199,15 @@ def test_closed_socket_is_not_probed(peer):
     peer.expect("F.", 1, 1)
     peer.send(".")
     peer.expect_nothing(30)
+
+
+def test_data_shows_that_the_peer_is_there(peer):
+    """RFC 9293 3.8.4: only probes without anything in between count (on its fast path Linux forgets that)."""
+    sock = peer.established()
+    keep_alive(peer, sock, 1, 1, 2)
+    for seq in (1, 11, 21):
+        peer.expect(".", 0, seq, after=1)
+        peer.bed.advance(0.1)
+        peer.send("P.", seq, payload=10)
+        peer.expect(".", 1, seq + 10, within=0.05)
+    assert so_error(peer, sock) == 0

@@ -91,6 +91,8 @@ def predicted(tcb, seg):
     if advance:
         ack.advance(tcb, seq_ack)
         _after_ack(tcb)
+    else:
+        tcb.keepalives_out = 0                         # the peer is there, if it has nothing to acknowledge
     if length:
         seg.seq = nxt
         text.take(tcb, seg)

@@ -7,6 +7,8 @@ def scripts():
     """All of this module's scripts."""
     yield from fins()
     yield from urgent()
+    yield from buffers()
+    yield from keepalive()
 
 
 def fins():
@@ -35,4 +37,27 @@ def urgent():
     script.segment("P.", 10, seq=1)
     script.segment("P.U", 15, seq=11, urgent=1)
     script.call("recv", 100)
+    yield script
+
+
+def buffers():
+    script = Script("a receive buffer larger than any window")
+    script.passive(ws=None)
+    script.call("set", "SO_RCVBUF", 1000000)
+    for _ in range(3):
+        script.segment("P.", 10)
+        script.call("recv", 100)
+        script.rest(0.06)
+    yield script
+
+
+def keepalive():
+    script = Script("keepalive: what the peer sends shows that it is there")
+    script.passive()
+    for option, value in (("TCP_KEEPCNT", 2), ("TCP_KEEPIDLE", 1), ("TCP_KEEPINTVL", 1), ("SO_KEEPALIVE", 1)):
+        script.call("set", option, value, after=0)
+    for _ in range(2):
+        script.segment("P.", 10, after=1.15)
+    script.rest(1.2)
+    script.call("error")
     yield script
