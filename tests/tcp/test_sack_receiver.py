@@ -255,3 +255,21 @@ def test_overlap_of_the_hole_and_a_block(peer, start, end):
         assert blocks[0] == (start, 501)
     for left, right in blocks[1 if start < 501 else 0:]:
         assert left >= 501 and right <= 2501
+
+
+def test_dsack_for_a_fin_in_the_middle(peer):
+    """RFC 2883, as Linux: the number of an early FIN that was none comes again with the text."""
+    peer.established()
+    peer.send("F.", 11)
+    peer.expect(".", 1, 1, sack=[(11, 12)])
+    peer.send("P.", 1, payload=20)
+    peer.expect(".", 1, 21, sack=[(11, 12)], within=0.05)
+
+
+def test_dsack_on_the_last_ack(peer):
+    """RFC 2883, as Linux: the ACK that enters TIME-WAIT reports what came again with the FIN."""
+    peer.fin_wait_2()
+    peer.send("P.", 1, payload=10)
+    peer.expect(".", 2, 11)
+    peer.send("F.", 1, payload=20)
+    peer.expect(".", 2, 22, sack=[(1, 11)])

@@ -406,15 +406,16 @@ def fin_step(tcb, seg):
         return True
     tcb.rcv_nxt += 1
     tcb.eof = tcb.ack_now = True
-    tcb.sack_blocks = tcb.dsack = tcb.early = None     # after this there is nothing
+    tcb.sack_blocks = tcb.early = None                 # after this there is nothing
     tcp, state = tcb.tcp, tcb.state
     if state is State.ESTABLISHED:
         tcb.enter(State.CLOSE_WAIT)
     elif state is State.FIN_WAIT_1:
         tcb.enter(State.CLOSING)
     elif state is State.FIN_WAIT_2:
-        send_ack(tcb)
+        send_ack(tcb)                                  # with what there is to say about duplicates, as on Linux
         tcp.start_time_wait(tcb)
+    tcb.dsack = None
     tcp.gate.notify(tcb)
     return True
 

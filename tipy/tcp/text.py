@@ -125,7 +125,8 @@ def _in_order(tcb, seg, text):
     elif tcb.sack_blocks:
         tcb.sack_blocks = [block for block in tcb.sack_blocks if block[1] > nxt]
     if tcb.fin_at is not None and tcb.fin_at < tcb.rcv_nxt:
-        tcb.fin_at = None                              # the stream goes on: that FIN was not the peer's
+        _duplicate(tcb, tcb.fin_at, tcb.fin_at + 1)    # the stream goes on: that FIN was not the peer's, its number
+        tcb.fin_at = None                              # was used twice
     now = tcb.now()
     _note_size(tcb, seg)
     if len(text) >= _WORTH_ROOM:

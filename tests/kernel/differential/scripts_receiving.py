@@ -23,6 +23,21 @@ def fins():
     yield script
 
 
+    script = Script("an early FIN in the middle of what comes later")
+    script.passive()
+    script.segment("F.", seq=11)
+    script.segment("P.", 20, seq=1)
+    script.rest(0.06)
+    yield script
+    for flags, length in (("F.", 10), ("FP.", 20)):
+        script = Script(f"FIN-WAIT-2: the last {length} bytes and the FIN, partly again")
+        script.reach("FIN-WAIT-2")
+        script.segment("P.", 10)
+        script.segment(flags, length, seq=1)
+        script.rest(0.06)
+        yield script
+
+
 def urgent():
     script = Script("an urgent pointer to what is here already")
     script.passive()
