@@ -384,3 +384,39 @@ def test_local_address_of_a_socket_that_was_not_bound(peer):
     sock.connect_ex(("192.168.2.199", 9))
     assert other.expect("S").ip.src == peer.bed.local
     assert sock.getsockname()[0] == "192.168.2.200"
+
+
+def test_calls_after_shutdown_in_syn_sent(peer):
+    """As Linux, where this is a disconnect: ECONNRESET is told once, then this is no connection."""
+    sock = peer.syn_sent()
+    sock.shutdown(1)
+    with pytest.raises(ConnectionResetError):
+        sock.recv(10)
+    with pytest.raises(OSError) as caught:
+        sock.recv(10)
+    assert caught.value.errno == errno.ENOTCONN
+    with pytest.raises(BrokenPipeError):
+        sock.send(b"x")
+
+
+def test_recv_after_a_failure_that_was_told(peer):
+    """As Linux: connect() has told it, recv() says ENOTCONN."""
+    sock = peer.syn_sent()
+    peer.send("R.", 0, ack=1)
+    assert sock.connect_ex(("192.168.2.199", peer.port)) == errno.ECONNREFUSED
+    with pytest.raises(OSError) as caught:
+        sock.recv(10)
+    assert caught.value.errno == errno.ENOTCONN
+
+
+def test_shutdown_before_a_simultaneous_open_is_done(peer):
+    """As Linux: the FIN waits for the handshake."""
+    sock = peer.syn_sent()
+    peer.send("S", 0, mss=1000)
+    peer.expect("S.", 0, 1)
+    sock.shutdown(1)
+    peer.expect_nothing(0.5)
+    peer.send(".", 1, ack=1)
+    peer.expect("F.", 1, 1)
+    peer.send(".", 1, ack=2)
+    assert sock.tcp_info()["tcpi_state"] == 5

@@ -137,6 +137,10 @@ class Stream(Channel):
             return
         raise os_error(tcb.take_error() or errno.ECONNABORTED)
 
+    def _reported(self):
+        """True if connect() has told that it failed, or was stopped by shutdown(): this is no connection any more."""
+        return not self.pending and not self.endpoint.error and self._failed()
+
     def _failed(self):
         """True for the Tcb of a connection attempt that came to nothing."""
         tcb = self.endpoint
@@ -281,7 +285,7 @@ class Stream(Channel):
 
     def _await_data(self, flags, deadline):
         tcb = self.endpoint
-        if tcb is None or self.listening:
+        if tcb is None or self.listening or tcb.state is State.CLOSED and self._reported():
             raise os_error(errno.ENOTCONN)
         if not tcb.readable:
             if flags & MSG_DONTWAIT and deadline is None:
@@ -347,6 +351,7 @@ class Stream(Channel):
                 raise os_error(errno.ENOTCONN)
             if tcb.state is State.SYN_SENT:
                 tcb.abort()
+                tcb.error = errno.ECONNRESET               # as Linux, where this is a disconnect
                 self.pending = False
             else:
                 self._shutdown(tcb, how)

@@ -47,7 +47,6 @@ EXPLAINED = [
      "Linux delays the ACK of a FIN that comes after data; tipy acknowledges a FIN at once."),
     (["in ESTABLISHED: data and FIN"], ["~ < . 1:1(0) ack 102 (sooner)"], "The same."),
     (["a FIN in order, although text came early behind it"], ["~ < . 1:1(0) ack 102 (sooner)"], "The same."),
-    (["a FIN in order, although text came early behind it"], ["~ < . 1:1(0) ack 102 (sooner)"], "The same."),
     (["a reset after a FIN"], ["~ < . 1:1(0) ack 12 (sooner)"], "The same."),
     (["shutdown(0), then data"], ["~ < . 11:11(0) ack 22 (sooner)"], "The same."),
     (["in a conversation an ACK is due at once: FIN"], ["~ < . 101:101(0) ack 102 (sooner)"], "The same."),

@@ -185,6 +185,18 @@ def simultaneous():
         script.rest(0.06)
         script.info("state")
         yield script
+    for how in ("shutdown", "close"):
+        for answer in (".", "S.") if how == "close" else (".",):
+            script = Script(f"simultaneous open, {how} before {answer}")
+            script.connect()
+            script.syn(ts=False)
+            script.call("send", 10)
+            script.call(how, *([1] if how == "shutdown" else []))
+            script.segment(answer, seq=0 if "S" in answer else 1, ack=1, after=0.06)
+            script.segment(".", seq=1, ack=12, after=0.05)
+            script.segment("F.", seq=1, ack=12)
+            script.rest(0.06)
+            yield script
     script = Script("simultaneous open, not completed")
     script.connect()
     script.syn(ts=True, ws=3, after=0.1)
@@ -261,6 +273,20 @@ def syn_sent():
         script.segment("S.", seq=0, ack=1, mss=1000)
         script.rest(0.05)
         yield script
+    for name, calls in (("recv", [("recv", 10), ("recv", 10), ("send", 10)]), ("error", [("error",), ("recv", 10)]),
+                        ("send", [("send", 10), ("send", 10), ("recv", 10)]), ("connect", [("connect",), ("error",)])):
+        script = Script(f"in SYN-SENT: shutdown, then {name}")
+        script.reach("SYN-SENT")
+        script.call("shutdown", 1)
+        for call in calls:
+            script.call(*call)
+        yield script
+    script = Script("in SYN-SENT: RST, then connect and recv")
+    script.reach("SYN-SENT")
+    script.segment("R.", seq=0, ack=1)
+    for call in (("connect",), ("recv", 10), ("send", 10), ("connect",)):
+        script.call(*call)
+    yield script
     script = Script("in SYN-SENT: calls")
     script.reach("SYN-SENT")
     for name, *args in (("connect",), ("send", 10), ("recv", 10), ("error",)):
