@@ -251,7 +251,7 @@ class Connection(Tcb):
         if self.state is State.SYN_SENT:
             self.tcp.forget(self)
             return
-        self._queue_fin()
+        self._queue_fin(at_once=False)
         self.tcp.gate.notify(self)
 
     def close(self):
@@ -279,8 +279,11 @@ class Connection(Tcb):
         if self.state is not State.TIME_WAIT:
             self.tcp.abort(self)
 
-    def _queue_fin(self):
+    def _queue_fin(self, at_once=True):
+        """The FIN goes out behind what is queued; during a handshake `at_once` or (as on Linux) when that is done."""
         self.fin_queued = True
+        if self.state is State.SYN_RECEIVED and not at_once:
+            return
         if self.state is State.CLOSE_WAIT:
             self.enter(State.LAST_ACK)
         elif self.state in (State.ESTABLISHED, State.SYN_RECEIVED):

@@ -323,6 +323,8 @@ def _complete_handshake(tcb, seg):
     _syn_acked(tcb, seg)
     tcb.enter(State.ESTABLISHED)
     tcb.tcp.established(tcb)
+    if tcb.fin_queued:                                 # shutdown() came before the handshake was done
+        tcb.enter(State.FIN_WAIT_1)
     if listener is not None:
         listener.completed(tcb)
     else:
