@@ -271,3 +271,17 @@ def test_syn_without_a_timestamp_is_challenged(peer):
     peer.timestamps = False
     peer.send("S", 5000)
     peer.expect(".", 1, 1)
+
+
+@pytest.mark.parametrize("value", [1, 0x7FFFFFFF, 0x80000001, 0xFFFFFFFF])
+def test_zero_on_the_syn_says_nothing(peer, value):
+    """As Linux: some systems send TSval 0 on their SYN and the values of their clock afterwards."""
+    listener = peer.bed.listener()
+    peer.send("S", mss=1460, sack_ok=True, ts=(0, 0))
+    peer.expect("S.", 0, 1)
+    peer.send(".", 1, ts=(value, peer.last_tsval))
+    sock = peer.bed.accept(listener)
+    peer.send("P.", 1, payload=10, ts=(value, peer.last_tsval))
+    reply = peer.expect(".", 1, 11, ts=True, within=0.05)
+    assert reply.options.timestamp[1] == value
+    assert len(sock.recv(100)) == 10

@@ -6,7 +6,7 @@ follows is the order of Linux's tcp_check_req. A simultaneous open is checked li
 
 from tipy.tcp.challenge import allowed
 from tipy.tcp.output import handshake_timeout, output, send_syn
-from tipy.tcp.seq import MASK, unwrap
+from tipy.tcp.seq import MASK, ticks_back
 from tipy.wire.tcp import ACK, RST, SYN
 
 
@@ -41,7 +41,7 @@ def _again(tcb):
 
 def _is_past(tcb, seg):
     stamp = seg.options.timestamp
-    return tcb.ts_ok and stamp is not None and unwrap(tcb.ts_recent, stamp[0]) - stamp[0] > 1
+    return tcb.ts_ok and stamp is not None and ticks_back(tcb.ts_recent, stamp[0]) > 1
 
 
 def _in_window(tcb, seg):

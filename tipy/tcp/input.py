@@ -17,7 +17,7 @@ import errno
 from tipy.tcp import ack, chrono, handshake, text, time_wait, urgent
 from tipy.tcp.challenge import allowed, challenge
 from tipy.tcp.output import output, send_ack, send_syn
-from tipy.tcp.seq import MASK, unwrap
+from tipy.tcp.seq import MASK, ticks_back
 from tipy.tcp.states import CAN_RECEIVE, CAN_SEND, State
 from tipy.wire.tcp import ACK, CWR, ECE, FIN, NO_OPTIONS, PSH, RST, SYN, URG
 
@@ -202,7 +202,7 @@ def paws_step(tcb, seg):
             return True                                # a SYN is always challenged: a peer that began anew must learn
         tcb.tcp.counters["tcp.drop_no_timestamp"] += 1
         return False
-    if unwrap(tcb.ts_recent, stamp[0]) - stamp[0] <= PAWS_WINDOW:
+    if ticks_back(tcb.ts_recent, stamp[0]) <= PAWS_WINDOW:
         return True
     if tcb.now() - tcb.ts_recent_age > PAWS_FORGET or seg.flags & RST or _disordered(tcb, seg):
         return True
@@ -221,7 +221,7 @@ def _disordered(tcb, seg):
         return False
     window = seg.wnd << tcb.snd_wscale
     news = seg.seq > tcb.snd_wl1 or seg.seq == tcb.snd_wl1 and (window > tcb.snd_wnd or not window)
-    late = unwrap(tcb.ts_recent, seg.options.timestamp[0]) - seg.options.timestamp[0]
+    late = ticks_back(tcb.ts_recent, seg.options.timestamp[0])
     return not news and late <= tcb.rtt.rto * 1200     # ms: 1.2 RTO
 
 
@@ -338,7 +338,7 @@ def _update_timestamp(tcb, seg):
         if seg.ack > tcb.snd_nxt or seg.ack < tcb.snd_una - tcb.max_window:
             return
         value = seg.options.timestamp[0]
-        if unwrap(tcb.ts_recent, value) <= value:
+        if ticks_back(tcb.ts_recent, value) <= 0:
             tcb.ts_recent = value
             tcb.ts_recent_age = tcb.now()
 

@@ -11,7 +11,7 @@ What can arrive, and what becomes of it (RFC 9293 section 3.10.7.4, in the order
 from tipy.tcp.challenge import allowed
 from tipy.tcp.options import Options
 from tipy.tcp.output import send_ack
-from tipy.tcp.seq import unwrap
+from tipy.tcp.seq import ticks_back
 from tipy.wire.tcp import ACK, RST, SYN
 
 _USUAL = Options()
@@ -33,7 +33,7 @@ def travel_light(tcb):
 def segment_arrives(tcb, seg):
     """A segment for a connection in TIME-WAIT."""
     flags, stamp, settings = seg.flags, seg.options.timestamp, tcb.tcp.settings
-    past = tcb.ts_ok and stamp is not None and unwrap(tcb.ts_recent, stamp[0]) > stamp[0]
+    past = tcb.ts_ok and stamp is not None and ticks_back(tcb.ts_recent, stamp[0]) > 0
     if seg.seq == tcb.rcv_nxt and (seg.end == seg.seq or flags & RST) and not past:
         if flags & RST and not settings.rfc1337:
             tcb.tcp.forget(tcb)

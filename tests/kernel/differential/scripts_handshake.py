@@ -340,6 +340,16 @@ def syn_received():
         script.call("accept", "l", after=0.02)
         script.rest(0.05)
         yield script
+    for stamp in (1, 0x80000001, 0xFFFFFFF0):
+        script = Script(f"a time stamp of 0 on the SYN, then {stamp:#x}")
+        script.listen()
+        script.segment("S", mss=1000, sack_ok=True, raw=bytes.fromhex("0402080a0000000000000000"))
+        script.segment(".", ack=1, ts=stamp, after=0.02)
+        script.call("accept", "l")
+        script.segment("P.", 10, ack=1, ts=stamp)
+        script.segment("P.", 10, ack=1, ts=stamp + 4)
+        script.rest(0.06)
+        yield script
     script = Script("in SYN-RECEIVED: a RST is challenged though the peer's window is closed")
     script.listen()
     script.syn(win=0)
