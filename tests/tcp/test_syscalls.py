@@ -171,6 +171,23 @@ def test_rcvlowat(peer):
     assert "in" in polled(sock)
 
 
+def test_rcvlowat_does_not_hide_what_is_there(peer):
+    """As Linux: a read that does not wait takes what there is, one that waits does not wait for more than it wants."""
+    sock = peer.established()
+    module = peer.bed.socket
+    sock.setsockopt(module.SOL_SOCKET, module.SO_RCVLOWAT, 100)
+    peer.send_data(5)
+    assert len(sock.recv(10)) == 5
+    with pytest.raises(BlockingIOError):
+        sock.recv(10)
+    sock.setblocking(True)
+    call = Call(peer.bed.clock, sock.recv, 10)
+    peer.send_data(5)
+    assert call.blocked
+    peer.send_data(5)
+    assert len(call.result()) == 10
+
+
 # -- writing ----------------------------------------------------------------------------------------------
 
 def test_write_takes_what_fits(peer):

@@ -250,7 +250,7 @@ class Stream(Channel):
             self.alive()
             if flags & _RARE_RECV or self.pushback:
                 return self._receive_rarely(size, flags, deadline)
-            tcb = self._await_data(flags, deadline)
+            tcb = self._await_data(flags, deadline, size)
             if tcb.error and _ended(tcb):
                 return b""
             try:
@@ -266,7 +266,7 @@ class Stream(Channel):
                 data = self._receive_rarely(len(view), flags, deadline)
                 view[:len(data)] = data
                 return len(data)
-            tcb = self._await_data(flags, deadline)
+            tcb = self._await_data(flags, deadline, len(view))
             if tcb.error and _ended(tcb):
                 return 0
             try:
@@ -283,14 +283,20 @@ class Stream(Channel):
                 told = ancillary.about_stream(self.endpoint, data, self.flags, self.gate.clock)
         return data, told, 0, None
 
-    def _await_data(self, flags, deadline):
+    def _await_data(self, flags, deadline, size):
+        """The Tcb, once a read of `size` bytes may go on. SO_RCVLOWAT makes a blocking read wait, though not for more
+        than it asks for, and a poll; without waiting what is there can be read (as Linux)."""
         tcb = self.endpoint
         if tcb is None or self.listening or tcb.state is State.CLOSED and self._reported():
             raise os_error(errno.ENOTCONN)
         if not tcb.readable:
             if flags & MSG_DONTWAIT and deadline is None:
                 deadline = NOW
-            self.wait(lambda: tcb.readable, deadline, self.rcvtimeo)
+            if deadline == NOW and tcb.visible:
+                return tcb
+            least = max(size, 1) if deadline is None else float("inf")
+            if tcb.visible < least:
+                self.wait(lambda: tcb.readable or tcb.visible >= least, deadline, self.rcvtimeo)
         return tcb
 
     def _receive_rarely(self, size, flags, deadline):
@@ -312,7 +318,7 @@ class Stream(Channel):
             self.pushback = self.pushback[len(data):]
         while len(data) < wanted:
             try:
-                tcb = self._await_data(flags, deadline)
+                tcb = self._await_data(flags, deadline, size - len(data))
                 if peek and wanted > 1 and tcb.unread < wanted - len(data):
                     self.wait(lambda: tcb.unread >= wanted - len(data) or tcb.eof
                               or tcb.state is State.CLOSED, deadline, self.rcvtimeo)

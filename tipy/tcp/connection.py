@@ -38,6 +38,11 @@ class Connection(Tcb):
         return self.receiveq.length if self.receiveq is not None else 0
 
     @property
+    def visible(self):
+        """Those of them that an ordinary read sees: not the urgent byte."""
+        return self.unread if self.urgent is None or not self.unread else self.unread - urgent.hidden(self)
+
+    @property
     def unsent(self):
         """Bytes written and not yet acknowledged (SIOCOUTQ)."""
         return len(self.sendq) if self.sendq is not None else 0
@@ -93,8 +98,8 @@ class Connection(Tcb):
         """A read would not block: enough data, the end of the stream, or an error."""
         queue = self.receiveq
         if queue is not None and queue.length:
-            unread = queue.length if self.urgent is None else queue.length - urgent.hidden(self)
-            if unread and unread >= min(self.options.rcvlowat, self.rcv.space):
+            visible = self.visible
+            if visible and visible >= min(self.options.rcvlowat, self.rcv.space):
                 return True
         return self.eof or self.rcv_shut or bool(self.error) or self.state is State.CLOSED
 

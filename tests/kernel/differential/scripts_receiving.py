@@ -64,6 +64,13 @@ def buffers():
         script.call("recv", 100)
         script.rest(0.06)
     yield script
+    script = Script("SO_RCVLOWAT, and a read that does not wait")
+    script.passive()
+    script.call("set", "SO_RCVLOWAT", 5000)
+    script.segment("P.", 10)
+    script.call("recv", 100)
+    script.call("recv", 100)
+    yield script
 
 
 def keepalive():
