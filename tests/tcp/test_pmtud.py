@@ -223,3 +223,13 @@ def test_retransmission_in_recovery_uses_the_new_size(peer):
     peer.expect_nothing(5)
     sock.send(bytes(960))
     peer.expect("?.", 14601, ANY, length=960)
+
+
+def test_syn_ack_is_never_too_large(peer):
+    """As Linux: before the handshake is done there is nothing a router could have found too large."""
+    listener = peer.syn_received(mss=1000)
+    peer.fragmentation_needed(552, seq=0)
+    peer.send(".", 1)
+    sock = peer.bed.accept(listener)
+    sock.send(bytes(1000))
+    peer.expect_data(1, 1000)

@@ -147,7 +147,8 @@ class Tcp:
             self.counters["tcp.drop_icmp_sequence"] += 1
             return
         if error.errno == errno.EMSGSIZE and error.mtu:
-            self._packet_too_big(tcb, error.mtu)
+            if tcb.state is not State.SYN_RECEIVED or tcb.listener is None:    # no SYN,ACK is too large
+                self._packet_too_big(tcb, error.mtu)
         elif tcb.state in (State.SYN_SENT, State.SYN_RECEIVED):
             if tcb.listener is None:
                 self.fail(tcb, error.errno)

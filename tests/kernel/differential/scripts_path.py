@@ -60,6 +60,14 @@ def unreachable():
 
 
 def path_mtu():
+    script = Script("fragmentation needed about a SYN-ACK")
+    script.reach("SYN-RECEIVED")
+    script.icmp(3, 4, seq=0, mtu=552)
+    script.segment(".", ack=1)
+    script.call("accept", "l")
+    script.call("send", 1000)
+    script.rest(0.02)
+    yield script
     for mtu in (1400, 1000, 576, 500, 300, 68, 0, 1500, 5000):
         script = Script(f"fragmentation needed, MTU {mtu}")
         script.passive(rtt=RTT, mss=1460)
