@@ -273,3 +273,13 @@ def test_dsack_on_the_last_ack(peer):
     peer.expect(".", 2, 11)
     peer.send("F.", 1, payload=20)
     peer.expect(".", 2, 22, sack=[(1, 11)])
+
+
+def test_dsack_on_the_ack_that_enters_closing(peer):
+    """The same in FIN-WAIT-1."""
+    peer.fin_wait_1()
+    peer.send("P.", 1, ack=1, payload=10)
+    peer.expect(".", 2, 11)
+    peer.send("F.", 1, ack=1, payload=20)
+    peer.expect(".", 2, 22, sack=[(1, 11)])
+    peer.expect_nothing()

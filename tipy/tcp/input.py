@@ -413,9 +413,10 @@ def fin_step(tcb, seg):
     if state is State.ESTABLISHED:
         tcb.enter(State.CLOSE_WAIT)
     elif state is State.FIN_WAIT_1:
+        send_ack(tcb)                                  # with what there is to say about duplicates, as on Linux
         tcb.enter(State.CLOSING)
     elif state is State.FIN_WAIT_2:
-        send_ack(tcb)                                  # with what there is to say about duplicates, as on Linux
+        send_ack(tcb)
         tcp.start_time_wait(tcb)
     tcb.dsack = None
     tcp.gate.notify(tcb)

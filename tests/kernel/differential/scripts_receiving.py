@@ -29,9 +29,10 @@ def fins():
     script.segment("P.", 20, seq=1)
     script.rest(0.06)
     yield script
-    for flags, length in (("F.", 10), ("FP.", 20)):
-        script = Script(f"FIN-WAIT-2: the last {length} bytes and the FIN, partly again")
-        script.reach("FIN-WAIT-2")
+    for state, length in (("FIN-WAIT-1", 10), ("FIN-WAIT-1", 20), ("FIN-WAIT-2", 10), ("FIN-WAIT-2", 20)):
+        flags = "F." if length == 10 else "FP."
+        script = Script(f"{state}: the last {length} bytes and the FIN, partly again")
+        script.reach(state)
         script.segment("P.", 10)
         script.segment(flags, length, seq=1)
         script.rest(0.06)
