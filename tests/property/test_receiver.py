@@ -65,8 +65,8 @@ class Receiver:
         self.early.update(range(max(left, self.next), right))
         if left > self.next:
             self._report(left)
-        elif right > self.next and self._fill():
-            return self.next, ()       # with the FIN there is nothing left to report
+        elif right > self.next and self._fill() and not self.options.closed:
+            return self.next, ()       # a FIN in ESTABLISHED leaves nothing to report; later there may be a DSACK
         return self.next, self._option(twice)
 
     def at_once(self, left, right):

@@ -6,6 +6,7 @@
     output.py        the one place that decides to send               (RFC 9293 3.8, 1122 Nagle and SWS)
     timeouts.py      what happens when a timer fires                  alarm.py   which timer runs
     connection.py    the user's calls                                 listen.py  passive open, SYN cookies
+    handshake.py     what must be right before a SYN,ACK is believed seen
     tcb.py           everything one connection knows                  states.py  the states and their moves
     window.py        the receive window                               segment.py, records.py, seq.py: small parts
     transmit.py      a segment put into bytes                         time_wait.py, challenge.py: what few segments meet

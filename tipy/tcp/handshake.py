@@ -23,7 +23,7 @@ def may_go_on(tcb, seg):
             bare = seg.end == seg.seq or flags & SYN   # these are answered at a limited rate
             tcb.ack_now = not bare or allowed(tcb)
             output(tcb)
-    elif flags & SYN and not flags & RST and seg.seq != tcb.irs:       # another connection: this one goes back to LISTEN
+    elif flags & SYN and not flags & RST and seg.seq != tcb.irs:       # another one: this goes back to LISTEN
         tcb.tcp.reset_for(tcb.path, tcb.local, tcb.remote, seg)
         tcb.tcp.forget(tcb)
     else:
@@ -53,7 +53,7 @@ def _in_window(tcb, seg):
 def echo_is_wrong(tcb, seg):
     """RFC 7323 section 3.2 as Linux: an echo of something we never sent discredits the segment."""
     stamp = seg.options.timestamp
-    if stamp is None or not tcb.ts_ok or not stamp[1]:
+    if stamp is None or not tcb.ts_ok or not stamp[1] or tcb.syn_sent_at is None:     # None: a cookie, nobody knows
         return False
     now = (int(tcb.now() * 1000) + tcb.ts_offset) & MASK
     sent = (int(tcb.syn_sent_at * 1000) + tcb.ts_offset) & MASK
