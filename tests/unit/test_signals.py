@@ -93,13 +93,12 @@ class Storm:
 
     def __init__(self):
         self.count = self.raised = 0
-        self.armed = False
-        self._again = 0                # not before so many signals
+        self.armed = False             # True; then the number of signals at which it raises again
 
     def __call__(self, signum, frame):
         self.count += 1
-        if self.armed and self.count >= self._again:
-            self._again = self.count + 200
+        if self.armed is True or self.armed and self.count >= self.armed:
+            self.armed = self.count + 200
             self.raised += 1
             raise Interrupted
 
@@ -111,7 +110,6 @@ class Storm:
             if self.count >= STORM:
                 break
             try:
-                self._again = 0
                 self.armed = True
                 step()
                 self.armed = False
