@@ -87,7 +87,11 @@ class Talk:
 
     def run(self, steps):
         """Have it; a Turn for each step, and for the silence after them."""
-        turns = [self._turn(step) for step in [*steps, ("pause", SILENCE)]]
+        try:
+            turns = [self._turn(step) for step in [*steps, ("pause", SILENCE)]]
+        except BaseException:
+            self.bed.stack.stop()
+            raise
         self.bed.stop()
         return turns
 

@@ -127,11 +127,15 @@ class Stream:
 
     def run(self, segments):
         """Send these; AssertionError, with the conversation, if an answer or a byte is not as it must be."""
-        for segment in segments:
-            self._send(segment)
-            self._read()
-            if self.closed and self.model.next == self.model.end:
-                break                  # TIME-WAIT: what comes then is no receiver's business any more
+        try:
+            for segment in segments:
+                self._send(segment)
+                self._read()
+                if self.closed and self.model.next == self.model.end:
+                    break              # TIME-WAIT: what comes then is no receiver's business any more
+        except BaseException:
+            self.bed.stack.stop()
+            raise
         self.bed.stop()
 
     def _number(self, unit):
@@ -207,7 +211,7 @@ def test_every_overlap_with_two_blocks(last):
 
 
 @pytest.mark.parametrize("wrap", [False, True])
-@pytest.mark.parametrize("order", itertools.permutations([Text(0, 1), Text(1, 2), Text(2, 3), Text(3, 3, True)]),
+@pytest.mark.parametrize("order", list(itertools.permutations([Text(0, 1), Text(1, 2), Text(2, 3), Text(3, 3, True)])),
                          ids=lambda order: " ".join("fin" if text.fin else str(text.left) for text in order))
 def test_a_fin_counts_once_all_before_it_has_come(order, wrap):
     """RFC 9293 3.10.7.4: a FIN may overtake the text. It is a byte to SACK, and to DSACK when all comes again."""
