@@ -61,6 +61,7 @@ class Path:
     """
 
     header_length = 20         # bytes of an IP header without options
+    least_mtu = LEAST_MTU
 
     __slots__ = ("src", "dst", "interface", "next_hop", "mac", "broadcast", "multicast", "loopback",
                  "loops", "generation", "sum", "_mtus")

@@ -164,13 +164,17 @@ def _update_window(tcb, seg):
     """Take SND.WND from the segment unless it is older than the one it was last taken from, or takes back what was
     granted, as Linux does. True if it was taken: then the segment is no duplicate."""
     window = seg.wnd << tcb.snd_wscale if not seg.flags & SYN else seg.wnd
-    if not (seg.ack > tcb.snd_una or seg.seq > tcb.snd_wl1
-            or seg.seq == tcb.snd_wl1 and (window > tcb.snd_wnd or not window)):
+    if not (seg.ack > tcb.snd_una or brings_window(tcb, seg.seq, window)):
         return False
-    tcb.snd_wl1, tcb.snd_wl2 = seg.seq, seg.ack
+    tcb.snd_wl1 = seg.seq
     if window != tcb.snd_wnd:
         new_window(tcb, window)
     return True
+
+
+def brings_window(tcb, seq, window):
+    """May a segment at `seq` that acknowledges nothing new change SND.WND to `window`?"""
+    return seq > tcb.snd_wl1 or seq == tcb.snd_wl1 and (window > tcb.snd_wnd or not window)
 
 
 def new_window(tcb, window):

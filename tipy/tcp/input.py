@@ -16,6 +16,7 @@ import errno
 
 from tipy.tcp import ack, chrono, handshake, text, time_wait, urgent
 from tipy.tcp.challenge import allowed, challenge
+from tipy.tcp.listen import offered_ecn
 from tipy.tcp.output import output, send_ack, send_syn
 from tipy.tcp.seq import MASK, ticks_back
 from tipy.tcp.states import CAN_RECEIVE, CAN_SEND, State
@@ -84,10 +85,10 @@ def predicted(tcb, seg):
         tcb.ts_recent = stamp[0]
         tcb.ts_recent_age = tcb.now()
     seq_ack = tcb.snd_una + advance
-    if advance or nxt > tcb.snd_wl1 or nxt == tcb.snd_wl1 and window > tcb.snd_wnd:
+    if advance or ack.brings_window(tcb, nxt, window):
         if window != tcb.snd_wnd:
             ack.new_window(tcb, window)
-        tcb.snd_wl1, tcb.snd_wl2 = nxt, seq_ack
+        tcb.snd_wl1 = nxt
     if advance:
         ack.advance(tcb, seq_ack)
         _after_ack(tcb)
@@ -135,8 +136,8 @@ def syn_sent(tcb, seg):
         tcb.tcp.gate.notify(tcb)
     else:                                              # simultaneous open: both ends have sent a SYN
         tcb.enter(State.SYN_RECEIVED)
-        tcb.ecn_ok = tcb.tcp.settings.ecn == 1 and flags & (ECE | CWR) == ECE | CWR
-        tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = seg.wnd, seg.seq, tcb.iss
+        tcb.ecn_ok = tcb.tcp.settings.ecn == 1 and offered_ecn(flags)
+        tcb.snd_wnd, tcb.snd_wl1 = seg.wnd, seg.seq
         tcb.max_window = max(tcb.max_window, seg.wnd)
         send_syn(tcb)
 
@@ -165,7 +166,7 @@ def _syn_acked(tcb, seg):
     """Our SYN is acknowledged: measure the round trip, take the window."""
     tcb.snd_una = seg.ack
     tcb.snd_wnd = seg.wnd if seg.flags & SYN else seg.wnd << tcb.snd_wscale
-    tcb.snd_wl1, tcb.snd_wl2 = seg.seq, seg.ack
+    tcb.snd_wl1 = seg.seq
     tcb.max_window = max(tcb.max_window, tcb.snd_wnd)
     tcb.last_heard = tcb.last_received = tcb.last_sent = now = tcb.now()
     if not tcb.retries and tcb.syn_sent_at is not None:
@@ -219,10 +220,9 @@ def _disordered(tcb, seg):
     queues perhaps. Linux does not answer it either."""
     if not seg.flags & ACK or seg.end != seg.seq or seg.seq != tcb.rcv_nxt or seg.ack != tcb.snd_una:
         return False
-    window = seg.wnd << tcb.snd_wscale
-    news = seg.seq > tcb.snd_wl1 or seg.seq == tcb.snd_wl1 and (window > tcb.snd_wnd or not window)
-    late = ticks_back(tcb.ts_recent, seg.options.timestamp[0])
-    return not news and late <= tcb.rtt.rto * 1200     # ms: 1.2 RTO
+    if ack.brings_window(tcb, seg.seq, seg.wnd << tcb.snd_wscale):
+        return False
+    return ticks_back(tcb.ts_recent, seg.options.timestamp[0]) <= tcb.rtt.rto * 1200     # ms: 1.2 RTO
 
 
 def sequence_step(tcb, seg):

@@ -290,7 +290,7 @@ class Tcp:
         tcb.rcv.start(tcb.advertised_mss - tcb.option_bytes)       # whole segments, as large as the peer's will be
         tcb.rcv.initial(tcb.rcv_nxt)
         tcb.ecn_ok = bool(self.settings.ecn) and offered_ecn(seg.flags)
-        tcb.snd_wnd, tcb.snd_wl1, tcb.snd_wl2 = seg.wnd, seg.seq, tcb.iss
+        tcb.snd_wnd, tcb.snd_wl1 = seg.wnd, seg.seq
         tcb.max_window = seg.wnd
         tcb.segs_in += 1
         if listener.owner is not None and listener.owner in self.ports:

@@ -19,7 +19,6 @@ from tipy.tcp.window import ReceiveWindow
 _log = channel("tcp")
 
 HEADER = 20                    # bytes of a TCP header without options
-LEAST_MTU = 68                 # of a link (RFC 791)
 TIMESTAMP_OPTION = 12          # bytes of nop, nop, timestamp
 
 
@@ -30,7 +29,7 @@ class Tcb:
         # who
         "tcp", "now", "local", "remote", "path", "options", "state", "listener", "accepted", "orphan", "__weakref__",
         # send sequence space (RFC 9293 figure 3)
-        "snd_una", "snd_nxt", "snd_wnd", "snd_wl1", "snd_wl2", "snd_up", "iss", "max_window", "snd_wscale",
+        "snd_una", "snd_nxt", "snd_wnd", "snd_wl1", "snd_up", "iss", "max_window", "snd_wscale",
         "sendq", "sndbuf", "fin_queued", "push_marks", "record_ends", "small_end", "mss", "peer_mss", "tso_max",
         # receive sequence space (figure 4)
         "rcv_nxt", "irs", "rcv_up", "rcv", "receiveq", "early", "sack_blocks", "dsack", "eof", "rcv_shut", "urgent",
@@ -65,7 +64,7 @@ class Tcb:
         self.accepted = self.orphan = False
         now = self.now()
         self.start_at(tcp.numbers.initial(local, remote, now))
-        self.snd_wnd = self.snd_wl1 = self.snd_wl2 = self.max_window = self.snd_wscale = 0
+        self.snd_wnd = self.snd_wl1 = self.max_window = self.snd_wscale = 0
         self.sendq = self.push_marks = self.record_ends = None
         self.receiveq = self.early = self.sack_blocks = self.dsack = self.urgent = None
         self.sndbuf = settings.sndbuf
@@ -178,8 +177,9 @@ class Tcb:
     def advertised_mss(self):
         """The MSS our SYN announces (RFC 6691): what fits our interface, capped by TCP_MAXSEG."""
         cap = self.options.maxseg or self.tcp.settings.mss
-        mss = min(self.path.interface.mtu, 65535) - self.path.header_length - HEADER
-        return max(min(mss, cap, 65535) if cap else min(mss, 65535), LEAST_MTU - HEADER - self.path.header_length)
+        headers = self.path.header_length + HEADER
+        mss = min(self.path.interface.mtu, 65535) - headers
+        return max(min(mss, cap, 65535) if cap else min(mss, 65535), self.path.least_mtu - headers)
 
     @property
     def option_bytes(self):
