@@ -371,7 +371,13 @@ def run(material, which, name):
     return done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if name != "both_ways_in_two_threads"])
 def test_tls(material, name):
     """As on the kernel: what is asserted, what is printed, nothing on stderr."""
     assert run(material, "tipy", name) == run(material, "kernel", name)
+
+
+def test_one_thread_reads_while_another_writes(material):
+    """Without the kernel beside it: there CPython 3.13.0 now and then reports one thread's EAGAIN to the other, since
+    OpenSSL's connection is used by two threads without a lock."""
+    assert run(material, "tipy", "both_ways_in_two_threads") == ("", "")

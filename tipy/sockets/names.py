@@ -12,7 +12,7 @@ import _socket
 from _socket import gaierror, herror
 
 from tipy.address import ANY, LIMITED_BROADCAST, LOOPBACK, format_ip
-from tipy.sockets.arguments import hostname
+from tipy.sockets.arguments import hostname, parse_numeric
 from tipy.sockets.constants import SOCK_DGRAM, SOCK_RAW, SOCK_STREAM
 
 HOSTS = "/etc/hosts"
@@ -39,16 +39,6 @@ def gai_error(name):
 def host_error(name):
     """herror of HOST_NOT_FOUND or TRY_AGAIN."""
     return herror(*_HOST_TEXT[name])
-
-
-def parse_numeric(text):
-    """The 4 bytes of a dotted address, also in inet_aton's older spellings ("127.1"); None for a name."""
-    if not text or not (text[0].isdigit() and text.isascii()) or text != text.strip() or " " in text:
-        return None
-    try:
-        return _socket.inet_aton(text)
-    except OSError:
-        return None
 
 
 class Hosts:
