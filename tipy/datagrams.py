@@ -280,19 +280,19 @@ class DatagramEndpoint:
         path = network.path(ip, src, interface)
         if path.broadcast and not self.broadcast:
             raise os_error(errno.EACCES)
-        self._decide_loop(path)
+        if path.multicast:
+            self._decide_loop(path)
         return path
 
     def _decide_loop(self, path):
-        """Does a copy of what is sent this way come back to ourselves?"""
-        if path.multicast:
-            path.loops = self.multicast_loop and self._network.is_joined(path.dst, path.interface)
+        """Does a copy of what is sent to this group come back to ourselves?"""
+        path.loops = self.multicast_loop and self._network.is_joined(path.dst, path.interface)
 
     def _forbids_fragments(self, path, length, port):
         """(df, fits) for a packet of `length` bytes: DONT never sets DF, WANT does while the packet fits, DO
         and PROBE always (then a larger one is EMSGSIZE; PROBE ignores what routers said)."""
         how = self.pmtu_discovery
-        mtu = path.interface.mtu if how >= PMTU_PROBE else path.mtu
+        mtu = path.link.mtu if how >= PMTU_PROBE else path.mtu
         fits = length <= mtu
         if not fits and how in (PMTU_DO, PMTU_PROBE, PMTU_INTERFACE):
             if self.recverr:

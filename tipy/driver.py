@@ -6,8 +6,8 @@ serves the stack (a batch of frames, the timers that are due) with the gate take
 Handing a frame over to a thread that waits for it costs 20 us, as much as a whole round trip of the kernel. So an
 application thread that would otherwise sleep *leads* (`begin`, `turn`, `end`, called by Gate.wait): it polls the link
 and serves the stack itself until what it waits for has happened. One thread leads at a time. Meanwhile the driver's
-thread stands back (if both polled, both would wake for each frame), and it comes back by itself within about a
-millisecond after the leader has left: a program that receives in a loop leads again and again, and must not pay for a
+thread stands back (if both polled, both would wake for each frame), and it comes back by itself about a millisecond
+after the leader has left (fuse.py): a program that receives in a loop leads again and again, and must not pay for a
 wake-up each time.
 
 Waking a CPU that sleeps costs as much again. So a leader whose last wait was short asks the link again and again for a
@@ -19,13 +19,12 @@ import select
 import threading
 from time import monotonic
 
+from tipy.fuse import fuse
 from tipy.log import channel
 
 _log = channel("stack")
 
 _LONGEST_SLEEP = 60.0          # seconds; nothing depends on it
-_STAND_BACK = 0.001            # how often the thread looks whether somebody still leads
-_SETTLED = 0.01                # a leader polling for so long will wake the thread when it leaves
 _SPIN = 80e-6                  # how long a leader asks before it sleeps, and a sleep no longer than that is short
 _PATIENCE = 5.0                # seconds that stop() gives the thread, and the leader, to come to an end
 _NEVER = float("inf")
@@ -82,12 +81,11 @@ class _Bell:
     def _ask(self):
         """Look for a moment without sleeping; what there was."""
         poll, until = self.poll.poll, monotonic() + self._spin
-        while monotonic() < until:
-            ready = poll(0)
-            if ready:
-                return ready
+        while True:
             _yield()                                   # perhaps who shall answer wants this very CPU
-        return ()
+            ready = poll(0)
+            if ready or monotonic() > until:
+                return ready
 
     def close(self):
         """Release the descriptors."""
@@ -135,10 +133,8 @@ class Driver:
         self._leader_bell = bell(eager=True)
         self._lead = threading.Lock()
         self._leader = None                            # ident of the thread that leads
-        self._led_since = self._left_at = -_NEVER
-        self._standing_back = threading.Lock()         # held by nobody but a settled leader's absence
-        self._standing_back.acquire()
-        self._asleep = False                           # the thread waits for `_standing_back` without limit
+        self._fuse = fuse()                            # put off by every leader that leaves
+        self._aside = False                            # the thread stands back
         self._more = False                             # the leader has reason to look again at once
         self._link_fd = None
         self._close_later = False
@@ -165,7 +161,7 @@ class Driver:
     def stop(self):
         """End the thread and wait for it. Not to be called inside the gate."""
         self._running = False
-        self._wake_thread()
+        self._fuse.burn_down()
         self._bell.ring()
         self._leader_bell.ring()
         try:
@@ -194,6 +190,7 @@ class Driver:
         self._watched = ()
 
     def _close(self):
+        self._fuse.close()
         self._bell.close()
         self._leader_bell.close()
 
@@ -217,7 +214,7 @@ class Driver:
         stack, bell = self._stack, self._bell
         timeout = 0
         while self._running:
-            if self._leader is not None or stack.clock.now() - self._left_at < _STAND_BACK:
+            if self._leader is not None or self._fuse.burning():
                 self._stand_back()
                 timeout = 0
                 continue
@@ -261,21 +258,11 @@ class Driver:
             self._link_fd = None
 
     def _stand_back(self):
-        leader = self._leader
-        if leader is not None and self._stack.clock.now() - self._led_since > _SETTLED:
-            self._asleep = True
-            if self._leader is leader and self._running:
-                self._standing_back.acquire()
-            self._asleep = False
-        else:
-            self._standing_back.acquire(timeout=_STAND_BACK)
-
-    def _wake_thread(self):
-        if self._asleep:
-            try:
-                self._standing_back.release()
-            except RuntimeError:                       # it has been released already
-                pass
+        """Sleep until no thread has led for about a millisecond."""
+        self._aside = True                             # before looking, as begin() looks after it has become the leader
+        while self._running and (self._leader is not None or self._fuse.burning()):
+            self._fuse.wait()
+        self._aside = False
 
     # -- leading, all of it inside the gate -------------------------------------------------------
 
@@ -287,10 +274,9 @@ class Driver:
         if not self._lead.acquire(blocking=False):
             self.step_aside()                          # a callback or a signal handler of the leader's own, perhaps
             return False
-        self._led_since = now = self._stack.clock.now()
         self._leader = threading.get_ident()
         self._more = False
-        if now - self._left_at > _STAND_BACK:
+        if not self._aside:
             self._bell.ring()                          # the thread is polling: let it stand back
         return True
 
@@ -300,7 +286,8 @@ class Driver:
         timeout = 0 if self._more else self._until_alarm()
         if deadline is not None:
             timeout = max(min(timeout, (deadline - self._stack.clock.now()) * 1000), 0)
-        self._leader = threading.get_ident()           # again, after step_aside()
+        if self._leader is None:                       # after step_aside()
+            self._leader = threading.get_ident()
         bell, gate = self._leader_bell, self._stack.gate
         gate.rest(endpoint, bell, gate.nap, bell.wait, timeout)
         self._more = self._running and self._serve()
@@ -309,13 +296,12 @@ class Driver:
         """If the calling thread leads: let the driver's thread serve the stack until the next turn."""
         if self._leader == threading.get_ident():
             self._leader = None
-            self._wake_thread()
+            self._fuse.burn_down()
 
     def end(self):
         """The calling thread does not lead any more."""
         self._leader = None
-        self._left_at = self._stack.clock.now()
+        self._fuse.put_off(monotonic())
         self._lead.release()
-        self._wake_thread()
         if self._close_later:
             self._close()

@@ -131,18 +131,19 @@ class Gate:
 
     # -- waiting ----------------------------------------------------------------------------------
 
-    def wait(self, endpoint, predicate, deadline=None):
+    def wait(self, endpoint, predicate, deadline=None, owner=None):
         """Give up the lock until predicate() is true, or the clock reaches `deadline` (absolute seconds).
 
-        Called inside; returns inside, with what predicate() says now. Raises OSError(ENETDOWN) if the
-        stack stops meanwhile. A signal handler that raises ends the wait with its exception.
+        Called inside; returns inside, with what predicate() says now. `owner`, for whom this waits, may be closed: that
+        counts as well. Raises OSError(ENETDOWN) if the stack stops meanwhile. A signal handler that raises ends the
+        wait with its exception.
         """
         lead, leading, life = self.lead, False, self._life
         try:
             while True:
                 if self.down is not None or life != self._life:    # first, since stopping fulfils many a predicate
                     raise OSError(errno.ENETDOWN, self.down or STOPPED)
-                if predicate():
+                if owner is not None and owner.closed or predicate():
                     return True
                 if deadline is not None and self.clock.now() >= deadline:
                     return False

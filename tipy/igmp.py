@@ -217,7 +217,7 @@ class _Port:
 
     def _send_records(self, records):
         """In as few reports as hold them (RFC 3376 4.2.16)."""
-        room = max(self._interface.mtu - _HEADERS, _RECORD + 4)
+        room = max(self._interface.link.mtu - _HEADERS, _RECORD + 4)
         packed, used = [], 0
         for record in records:
             for part in _fitting(record, (room - _RECORD) // 4):

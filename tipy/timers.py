@@ -102,11 +102,13 @@ class Timers:
         return None
 
     def expire(self, now):
-        """Call every function that is due at `now`, earliest first. Returns what `next_deadline` says then."""
-        while True:
+        """Call every function that is due at `now`, earliest first. Returns when to come again, or None; that may be a
+        little before the next deadline, since a timer that is started and cancelled all the time stays where it is."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
             deadline = self.next_deadline()
             if deadline is None or deadline > now:
-                return deadline
+                break
             timer = heappop(self._heap)[2]
             timer._entry = timer.deadline = None
             try:
@@ -115,6 +117,8 @@ class Timers:
                 if self.on_error is None:
                     raise
                 self.on_error(error)
+            heap = self._heap                          # a sweep makes a new one
+        return heap[0][0] if heap else None
 
     def clear(self):
         """Forget every timer (the stack is stopping)."""

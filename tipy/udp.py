@@ -238,7 +238,8 @@ class UdpEndpoint(DatagramEndpoint):
         not be fragmented; EACCES to a broadcast address without `broadcast`; ENETUNREACH; EINVAL to port 0.
         override: an Override for this datagram.
         """
-        self._check_sending()
+        if self.error or self.write_shut:
+            self._check_sending()
         if remote is None:
             remote = self.remote
             if remote is None:
@@ -256,7 +257,7 @@ class UdpEndpoint(DatagramEndpoint):
         src_port, dst_port = self.local[1], remote[1]
         df, fits = self._forbids_fragments(path, packet_length, dst_port if self.remote is not None else 0)
         pseudo = path.sum + PROTOCOL_UDP + length
-        if fits and path.interface.tx_checksum:
+        if fits and path.link.tx_checksum:
             checksum = pseudo % 0xFFFF
             offload = _OFFLOAD if not options else Offload(0, 20 + len(options), 6, 28 + len(options))
         else:
@@ -275,11 +276,11 @@ class UdpEndpoint(DatagramEndpoint):
     def _find_path(self, ip):
         """The way to `ip`; the last one is kept."""
         path = self._path
-        if path is None or path.dst != ip or path.generation != self._network.generation:
+        if path is None or path.dst != ip or path.generation != self._network.addresses.generation:
             path = self._path = self._way(ip)
         elif path.broadcast and not self.broadcast:
             raise os_error(errno.EACCES)
-        else:
+        elif path.multicast:
             self._decide_loop(path)
         return path
 

@@ -164,7 +164,7 @@ def test_loopback_carries_the_largest_packet_whole():
     host = ready()
     transport = Transport(host)
     path = host.ipv4.path(LOOPBACK)
-    assert path.mtu == 65535 and path.loopback and path.interface.tx_checksum
+    assert path.mtu == 65535 and path.loopback and path.link.tx_checksum
     send(host, bytes(65515), LOOPBACK)
     assert len(transport.payloads[0]) == 65515 and host.counters["ipv4.fragments_out"] == 0
 
@@ -216,13 +216,13 @@ def test_no_route_is_network_unreachable(dst):
 
 def test_longest_prefix_wins():
     host = Host()
-    before = host.ipv4.generation
+    before = host.ipv4.addresses.generation
     host.ipv4.addresses.add_route(Network(ip("10.0.0.0"), 8), ip("192.168.2.2"), host.interface)
     host.ipv4.addresses.add_route(Network(ip("10.1.0.0"), 16), ip("192.168.2.3"), host.interface)
     assert host.ipv4.path(ip("10.1.2.3")).next_hop == ip("192.168.2.3")
     assert host.ipv4.path(ip("10.2.2.3")).next_hop == ip("192.168.2.2")
     assert host.ipv4.path(ip("11.0.0.1")).next_hop == GATEWAY
-    assert host.ipv4.generation > before
+    assert host.ipv4.addresses.generation > before
     host.ipv4.addresses.remove_route(Network(ip("10.1.0.0"), 16), ip("192.168.2.3"), host.interface)
     assert host.ipv4.path(ip("10.1.2.3")).next_hop == ip("192.168.2.2")
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # From the ground up; a name stands for a module or a whole package. Within a floor: see SIBLINGS.
 FLOORS = (
     ("checksum address errors imports log clock timers buffers kinds settings packet ports gate signals outside turns "
-     "virtual_loop"),
+     "fuse virtual_loop"),
     ("wire"),
     ("link netlink"),
     ("ethernet"),
@@ -42,14 +42,15 @@ UPWARD = {("tipy.stack", "tipy.driver"), ("tipy.stack", "tipy.socket")}
 
 # Who may import what of the operating system, of randomness and of time.
 EDGE = {
-    "time": "clock turns driver link.virtio link.wrapper lab.worker lab.network demo bench workers",
-    "threading": "clock turns outside gate signals link.pcap sockets.readiness tls driver patch demo.players "
+    "time": "clock turns driver fuse link.virtio link.wrapper lab.worker lab.network demo bench workers",
+    "threading": "clock turns outside fuse gate signals link.pcap sockets.readiness tls driver patch demo.players "
                  "run.tracebacks run.farewell testing bench.programs bench.memory",
-    "os": "errors settings turns netlink link lab sockets.readiness sockets.watch stack driver demo run bench workers",
+    "os": "errors settings turns fuse netlink link lab sockets.readiness sockets.watch stack driver demo run bench "
+          "workers",
     "select": "lab.worker sockets.readiness sockets.watch driver bench.probe",
     "random": "link.faults stack bench.programs",
     "secrets": "stack",
-    "ctypes": "link.held link.heap link.ioctl lab.namespaces bench.network bench.probe",
+    "ctypes": "fuse link.held link.heap link.ioctl lab.namespaces bench.network bench.probe",
     "signal": "signals lab run.program workers",
     "socket": "demo.players bench",
     "_socket": "netlink link.packet lab.worker sockets.constants sockets.handle sockets.names "

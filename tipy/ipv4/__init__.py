@@ -104,11 +104,6 @@ class IPv4:
     def report(self, fn):
         self._input.report = fn
 
-    @property
-    def generation(self):
-        """Grows when addresses or routes change: a Path with another generation may be outdated."""
-        return self.addresses.generation
-
     def stop(self):
         """Forget what is under way: fragments, queued loopback packets, path MTUs."""
         self._reassembly.clear()

@@ -19,6 +19,7 @@ from tipy.ipv4.membership import merge
 
 NOBODY, HOST, BROADCAST, MULTICAST = 0, 1, 2, 3
 ALL_HOSTS = b"\xe0\x00\x00\x01"          # every host is a member (RFC 1112 4)
+_MOST_MET = 1024
 
 
 class Route(NamedTuple):
@@ -31,13 +32,15 @@ class Route(NamedTuple):
 class Addresses:
     """The addresses and routes of a stack.
 
-    generation grows with every change: who keeps a Path compares it.
+    generation grows with every change: who keeps a Path compares it. met: (src, dst, interface) of packets from one
+    host to another, us, for which both questions have been answered; forgotten with every change.
     """
 
     def __init__(self, loopback):
         self.loopback = loopback
         self.interfaces = [loopback]
         self.generation = 0
+        self.met = set()
         self.routes = []                       # longest prefix first
         self.own = {}                         # ip -> interface, without 127/8
         self._kinds = {LIMITED_BROADCAST: BROADCAST, ALL_HOSTS: MULTICAST}
@@ -59,6 +62,12 @@ class Addresses:
         if kind is not None:
             return kind if kind != MULTICAST or self.is_joined(dst, interface) else NOBODY
         return HOST if dst[0] == 127 and interface is self.loopback else NOBODY
+
+    def remember(self, src, dst, interface):
+        """A packet from `src` to our address `dst` was found good."""
+        if len(self.met) >= _MOST_MET:
+            self.met.clear()
+        self.met.add((src, dst, interface))
 
     # -- ours ------------------------------------------------------------------------------------------
 
@@ -107,6 +116,7 @@ class Addresses:
         self._kinds.update((n.broadcast, BROADCAST) for n in networks)
         self._kinds.update((ip, MULTICAST) for ip, _ in self._groups)
         self._kinds.update((ip, HOST) for ip in self.own)
+        self.met.clear()
         self.generation += 1
 
     # -- groups ----------------------------------------------------------------------------------------

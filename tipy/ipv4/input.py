@@ -67,7 +67,8 @@ class Input:
         packet.network = start
         packet.start, packet.end = after, end
         packet.src, packet.dst, packet.protocol, packet.tos, packet.ttl = src, dst, protocol, tos, ttl
-        if not self._acceptable(packet):
+        met = (src, dst, packet.interface) in self._addresses.met and not packet.link_group
+        if not met and not self._acceptable(packet):
             return
         if after - start > HEADER_LENGTH or fragment & 0x3FFF:
             if not self._handle_specials(packet, id, fragment):
@@ -101,6 +102,8 @@ class Input:
             if __debug__ and _log.on:
                 _log("%s cannot be a sender here", format_ip(packet.src))
             return False
+        if kind == HOST:
+            addresses.remember(packet.src, packet.dst, interface)
         return True
 
     def _handle_specials(self, packet, id, fragment):

@@ -18,8 +18,8 @@ LOOPBACK_CAP = 1000        # packets in the queue, as Linux's netdev_max_backlog
 class EthernetInterface:
     """An interface on an Ethernet link.
 
-    index: its number (IP_PKTINFO). addresses: ip -> Network. unresolved(packet bytes) is called when a
-    neighbour did not answer ARP.
+    index: its number (IP_PKTINFO). link: knows .mtu .tx_checksum .tso_max. addresses: ip -> Network.
+    unresolved(packet bytes) is called when a neighbour did not answer ARP.
     """
 
     loopback = False
@@ -33,21 +33,6 @@ class EthernetInterface:
         self.addresses = {}
         self._unresolved = unresolved
         ethernet.interface = self
-
-    @property
-    def mtu(self):
-        """Largest packet, bytes."""
-        return self.link.mtu
-
-    @property
-    def tx_checksum(self):
-        """True if a partial transport checksum is finished below."""
-        return self.link.tx_checksum
-
-    @property
-    def tso_max(self):
-        """Largest TCP payload of a super-segment; 0 = none."""
-        return self.link.tso_max
 
     def transmit(self, path, packet, offload):
         """Send one packet, a list of buffers that begins with the IP header."""
@@ -71,7 +56,7 @@ class EthernetInterface:
 
 
 class Loopback:
-    """127.0.0.0/8 and the way to our own addresses. input(packet) is where packets come back in."""
+    """127.0.0.0/8 and the way to our own addresses. input(packet) is where packets come back in. It is its own link."""
 
     loopback = True
     name = "lo"
@@ -81,6 +66,7 @@ class Loopback:
     tso_max = 0                # nor need segments be cut: the MTU is as large as a packet can be
 
     def __init__(self, gate, counters, input):
+        self.link = self
         self.addresses = {}
         self._gate, self._counters, self._input = gate, counters, input
         self._queue = deque()

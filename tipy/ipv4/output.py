@@ -78,7 +78,7 @@ class Output:
         header_length = (packet[0] & 15) << 2 if packet else 0
         if len(packet) < HEADER_LENGTH or not HEADER_LENGTH <= header_length <= len(packet):
             raise os_error(errno.EINVAL)
-        if len(packet) > min(path.interface.mtu, MAX_PACKET):
+        if len(packet) > min(path.link.mtu, MAX_PACKET):
             raise os_error(errno.EMSGSIZE)
         version, tos, _, id, flags, ttl, protocol, _, src, dst = STRUCT.unpack_from(packet)
         id = id or self._next_id(path.src, dst, protocol)

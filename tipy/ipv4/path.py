@@ -51,25 +51,27 @@ class PathMtus:
 class Path:
     """A way from `src` to `dst`.
 
-    interface   where packets leave: .name .mtu .tx_checksum .tso_max .loopback
+    interface   where packets leave: .name .loopback
+    link        what takes them there: .mtu .tx_checksum .tso_max
     next_hop    the neighbour to hand them to (None on loopback and to groups)
     mac         the link address, where it follows from dst (broadcast, multicast), else None
     broadcast, multicast, loopback: what kind of destination it is
     loops       a copy of what is sent comes back to our own sockets (broadcast; for multicast the
                 sender decides)
-    generation  compare with ipv4.generation: if it differs, addresses or routes have changed since
+    generation  compare with ipv4.addresses.generation: if it differs, addresses or routes have changed since
     """
 
     header_length = 20         # bytes of an IP header without options
     least_mtu = LEAST_MTU
 
-    __slots__ = ("src", "dst", "interface", "next_hop", "mac", "broadcast", "multicast", "loopback",
+    __slots__ = ("src", "dst", "interface", "link", "next_hop", "mac", "broadcast", "multicast", "loopback",
                  "loops", "generation", "sum", "_mtus")
 
     def __init__(self, src, dst, interface, next_hop, broadcast, generation, mtus):
         self.src = src
         self.dst = dst
         self.interface = interface
+        self.link = interface.link
         self.next_hop = next_hop
         self.broadcast = broadcast
         self.multicast = is_multicast(dst)
@@ -83,7 +85,7 @@ class Path:
     @property
     def mtu(self):
         """Largest packet in bytes, now: what the interface takes, or less if a router said so."""
-        mtu = self.interface.mtu
+        mtu = self.link.mtu
         if mtu > MAX_PACKET:
             mtu = MAX_PACKET
         if self._mtus.known and self.dst in self._mtus.known:

@@ -43,7 +43,7 @@ class Socket(Handle):
         channel = self._channel
         if channel is None:
             return self._passed() and _real.bind(self, address)
-        ip, port = arguments.address(address, "bind", self._space.names.resolve)
+        ip, port = arguments.address(address, "bind", self._space.names)
         _audit("socket.bind", self, address)
         channel.bind(ip, port)
 
@@ -71,7 +71,7 @@ class Socket(Handle):
         self._connect(channel, address)
 
     def _connect(self, channel, address):
-        ip, port = arguments.address(address, "connect", self._space.names.resolve)
+        ip, port = arguments.address(address, "connect", self._space.names)
         _audit("socket.connect", self, address)
         channel.connect(ip, port, self._deadline(channel))
 
@@ -80,7 +80,7 @@ class Socket(Handle):
         channel = self._channel
         if channel is None:
             return errno.EBADF if self._shape is not None else _real.connect_ex(self, address)
-        ip, port = arguments.address(address, "connect_ex", self._space.names.resolve)
+        ip, port = arguments.address(address, "connect_ex", self._space.names)
         _audit("socket.connect", self, address)
         try:
             channel.connect(ip, port, self._deadline(channel))
@@ -137,7 +137,7 @@ class Socket(Handle):
             raise TypeError(f"sendto() takes 2 or 3 arguments ({len(args) + 1} given)")
         view = arguments.readable(data)
         flags = arguments.c_int(args[0]) if len(args) == 2 else 0
-        remote = arguments.address(args[-1], "sendto", self._space.names.resolve)
+        remote = arguments.address(args[-1], "sendto", self._space.names)
         _audit("socket.sendto", self, args[-1])
         if channel.type == SOCK_STREAM:
             return lend(channel.send, view, flags, self._deadline(channel))
@@ -153,7 +153,7 @@ class Socket(Handle):
         flags = arguments.c_int(flags)
         remote = None
         if address is not None:
-            remote = arguments.address(address, "sendmsg", self._space.names.resolve)
+            remote = arguments.address(address, "sendmsg", self._space.names)
         _audit("socket.sendmsg", self, address)
         data = views[0] if len(views) == 1 else memoryview(b"".join(views))
         if channel.type == SOCK_STREAM:

@@ -6,9 +6,6 @@ Buffers become flat memoryviews, addresses (bytes, int), timeouts float seconds 
 import math
 import operator
 import sys
-from functools import lru_cache
-
-from _socket import inet_aton
 
 EMPTY = memoryview(b"")
 _LONGEST_TIMEOUT = 2 ** 63 / 1e9           # _PyTime_t counts nanoseconds in 64 bits
@@ -100,32 +97,21 @@ def _seconds(value):
         raise TypeError(f"{error} or float" if sys.version_info >= (3, 14) else str(error)) from None
 
 
-def address(value, caller, resolve):
-    """(ip, port) of an AF_INET address as programs write it; `resolve(host) -> ip` knows names."""
+def address(value, caller, names):
+    """(ip, port) of an AF_INET address as programs write it. names: knows them, see names.Names."""
     if not isinstance(value, tuple):
         raise TypeError(f"{caller}(): AF_INET address must be tuple, not {type(value).__name__}")
     if len(value) != 2:
         raise TypeError("AF_INET address must be a pair (host, port)")
     host, port = value
-    ip = parse_numeric(host) if type(host) is str else None
+    ip = names.numeric(host) if type(host) is str else None
     name = host if ip is not None else hostname(host)
     port = operator.index(port)
     if ip is None:
-        ip = resolve(name)
+        ip = names.resolve(name)
     if not 0 <= port <= 0xFFFF:
         raise OverflowError(f"{caller}(): port must be 0-65535.")
     return ip, port
-
-
-@lru_cache(1024)
-def parse_numeric(text):
-    """The 4 bytes of a dotted address, also in inet_aton's older spellings ("127.1"); None for a name."""
-    if not text or not (text[0].isdigit() and text.isascii()) or text != text.strip() or " " in text or "\0" in text:
-        return None
-    try:
-        return inet_aton(text)
-    except OSError:
-        return None
 
 
 def hostname(host, strict=False):

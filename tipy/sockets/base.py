@@ -62,7 +62,7 @@ class Channel:
         limit = deadline
         if deadline is None and patience:
             limit = self.gate.clock.now() + patience
-        arrived = self.gate.wait(self.endpoint, lambda: self.closed or predicate(), limit)
+        arrived = self.gate.wait(self.endpoint, predicate, limit, self)
         if self.closed:
             raise os_error(errno.EBADF)
         if not arrived:

@@ -12,6 +12,7 @@ import errno
 import operator
 import sys
 import warnings
+from functools import lru_cache
 
 import _socket
 
@@ -54,9 +55,12 @@ class Ticket:
             channel.gate.later(channel.discard)
 
 
+_text = lru_cache(1024)(format_ip)
+
+
 def endpoint_name(address):
     """(ip bytes, port) as programs see it."""
-    return format_ip(address[0]), address[1]
+    return _text(address[0]), address[1]
 
 
 def make_channel(stack, kind, proto):

@@ -7,12 +7,13 @@ Only IPv4 is offered. Services (/etc/services) come from the C library: they are
 """
 
 import sys
+from functools import lru_cache
 
 import _socket
 from _socket import gaierror, herror
 
 from tipy.address import ANY, LIMITED_BROADCAST, LOOPBACK, format_ip
-from tipy.sockets.arguments import hostname, parse_numeric
+from tipy.sockets.arguments import hostname
 from tipy.sockets.constants import SOCK_DGRAM, SOCK_RAW, SOCK_STREAM
 
 HOSTS = "/etc/hosts"
@@ -39,6 +40,17 @@ def gai_error(name):
 def host_error(name):
     """herror of HOST_NOT_FOUND or TRY_AGAIN."""
     return herror(*_HOST_TEXT[name])
+
+
+@lru_cache(1024)
+def parse_numeric(text):
+    """The 4 bytes of a dotted address, also in inet_aton's older spellings ("127.1"); None for a name."""
+    if not text or not (text[0].isdigit() and text.isascii()) or text != text.strip() or " " in text or "\0" in text:
+        return None
+    try:
+        return _socket.inet_aton(text)
+    except OSError:
+        return None
 
 
 class Hosts:
@@ -102,6 +114,8 @@ class Names:
         if self.resolver is None or not name or len(name) > 253:
             raise gai_error("EAI_NONAME")
         return self.resolver.addresses(name)
+
+    numeric = staticmethod(parse_numeric)
 
     def resolve(self, host):
         """The address a socket call means by `host`: "" any, "<broadcast>", numeric, or a name."""

@@ -40,7 +40,10 @@ class Connection(Tcb):
     @property
     def visible(self):
         """Those of them that an ordinary read sees: not the urgent byte."""
-        return self.unread if self.urgent is None or not self.unread else self.unread - urgent.hidden(self)
+        queue = self.receiveq
+        if queue is None or not queue.length or self.urgent is None:
+            return queue.length if queue is not None else 0
+        return queue.length - urgent.hidden(self)
 
     @property
     def unsent(self):

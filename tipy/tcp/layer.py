@@ -198,7 +198,7 @@ class Tcp:
             path = self.ipv4.path(remote[0], local[0])
         except OSError:
             return
-        mss = min(path.interface.mtu - path.header_length - HEADER_LENGTH, 65535)
+        mss = min(path.link.mtu - path.header_length - HEADER_LENGTH, 65535)
         answer, offered, settings = TcpOptions(mss=mss), seg.options, self.settings
         stamped = offered.timestamp is not None and settings.timestamps
         window = ReceiveWindow(settings, options, mss - TIMESTAMP_OPTION if stamped else mss)

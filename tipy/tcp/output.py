@@ -39,7 +39,7 @@ def output(tcb, hold=False, nagle=True):
         queue = tcb.sendq
         if queue is not None and queue.end > tcb.snd_nxt or tcb.fin_queued and has_unsent(tcb):
             send_new(tcb, hold, nagle)
-            if tcb.lowat and (tcb.waiters or tcb.readiness is not None):
+            if (tcb.waiters or tcb.readiness is not None) and tcb.lowat:
                 tcb.tcp.gate.notify(tcb)                   # less is unsent now: perhaps the user may write
             if not tcb.packets_out and tcb.pending is None and has_unsent(tcb):
                 alarm.watch_window(tcb)
@@ -190,7 +190,7 @@ def segment_size(tcb):
 
 def super_segment(tcb, mss):
     """Largest payload of one super-segment now, a multiple of `mss`; `mss` itself on a link that does not cut."""
-    return min(tcb.path.interface.tso_max, tcb.tso_max) // mss * mss or mss
+    return min(tcb.path.link.tso_max, tcb.tso_max) // mss * mss or mss
 
 
 # -- retransmissions ------------------------------------------------------------------------------

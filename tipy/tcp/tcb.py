@@ -178,7 +178,7 @@ class Tcb:
         """The MSS our SYN announces (RFC 6691): what fits our interface, capped by TCP_MAXSEG."""
         cap = self.options.maxseg or self.tcp.settings.mss
         headers = self.path.header_length + HEADER
-        mss = min(self.path.interface.mtu, 65535) - headers
+        mss = min(self.path.link.mtu, 65535) - headers
         return max(min(mss, cap, 65535) if cap else min(mss, 65535), self.path.least_mtu - headers)
 
     @property
