@@ -81,11 +81,12 @@ class _Bell:
     def _ask(self):
         """Look for a moment without sleeping; what there was."""
         poll, until = self.poll.poll, monotonic() + self._spin
-        while True:
-            _yield()                                   # perhaps who shall answer wants this very CPU
+        while monotonic() < until:
             ready = poll(0)
-            if ready or monotonic() > until:
+            if ready:
                 return ready
+            _yield()                                   # perhaps who shall answer wants this very CPU
+        return ()
 
     def close(self):
         """Release the descriptors."""
