@@ -34,7 +34,7 @@ LAYERS = ("system calls", "link", "stack", "gate", "timers", "ethernet", "ipv4",
 
 _CROSSINGS = (                     # (layer, module, class, methods)
     ("link", "tipy.link.virtio", "VirtioLink", "receive_batch send"),
-    ("driver", "tipy.driver", "Driver", "block"),
+    ("driver", "tipy.driver", "Driver", "begin turn end"),
     ("stack", "tipy.stack", "Stack", "receive serve"),
     ("gate", "tipy.gate", "Gate", "__enter__ __exit__ wait notify"),
     ("timers", "tipy.timers", "Timers", "expire next_deadline"),

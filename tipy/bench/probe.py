@@ -27,6 +27,7 @@ _SCALE, _WINDOW, _MSS = 7, 0xFFFF, 1460
 _BATCH = 64
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _PATIENCE = 0.2                                        # seconds without an ACK before going back
+_ASKING = 80e-6                                        # seconds to ask the link before sleeping, as tipy/driver.py
 
 
 class OnProbe(NamedTuple):
@@ -74,12 +75,13 @@ def server(probe, address):
         probe.finish()
 
 
-def udp_echo(probe, address):
-    """Send every datagram back, for ever."""
+def udp_echo(probe, address, work=0.0):
+    """Send every datagram back, for ever. work: seconds to compute before, as a stack would; then the link is asked
+    again and again, as a stack does that cannot afford to be woken."""
     probe.ip = parse_ip(address)
     yield "ready"
     while True:
-        probe.echo_datagram()
+        probe.echo_datagram(work)
 
 
 class Probe:
@@ -153,9 +155,13 @@ class Probe:
             os.write(self._fd, bytes(10) + sender[:6] + _MAC + bytes.fromhex("08060001080006040002")
                      + _MAC + self.ip + sender)
 
-    def echo_datagram(self):
+    def echo_datagram(self, work=0.0):
         """Wait for a frame and, if it is a UDP datagram for PORT, send it back, without a checksum."""
+        until = time.monotonic() + _ASKING
+        while work and not self._poll.poll(0) and time.monotonic() < until:
+            os.sched_yield()
         self._poll.poll()
+        until = time.monotonic() + work if work else 0.0
         try:
             frame = os.read(self._fd, 65546 + 14)
         except BlockingIOError:
@@ -163,6 +169,8 @@ class Probe:
         if frame[22:24] == b"\x08\x06":
             self._answer_arp(memoryview(frame))
         elif frame[33] == 17 and frame[46:48] == PORT.to_bytes(2, "big"):
+            while time.monotonic() < until:
+                pass
             os.writev(self._fd, [bytes(10), frame[16:22], frame[10:16], frame[22:36], frame[40:44], frame[36:40],
                                  frame[46:48], frame[44:46], frame[48:50], b"\0\0", memoryview(frame)[52:]])
 
