@@ -10,9 +10,10 @@ Residues add up: the sum of two buffers is the sum of their residues, as long as
 Nothing here knows a protocol; UDP's rule that 0 is sent as 0xFFFF (RFC 768) belongs to UDP.
 """
 
-from functools import lru_cache
-
-_LONG = 200                    # bytes; longer numbers are folded
+_LONG = 700                    # bytes; longer numbers are folded
+_SHORT = 400                   # bytes; so short they become
+_MASKS = [(1 << 512 * count) - 1 for count in range(17)]           # of so many times 64 bytes
+_LARGE = [(size, (1 << size * 8) - 1) for size in (1 << 15, 1 << 14, 1 << 13, 1 << 12, 1 << 11)]
 
 
 def residue(data) -> int:
@@ -28,20 +29,17 @@ def residue(data) -> int:
 
 
 def _fold(value, length):
-    """A number of `length` bytes, made short without changing its residue."""
-    for half, mask in _halves(length):
-        value = (value >> half) + (value & mask)
+    """A number of `length` bytes, made short without changing its residue: parts of whole words are added."""
+    if length > 2048:
+        for size, mask in _LARGE:
+            while length > size:
+                value = (value >> size * 8) + (value & mask)
+                length = max(length - size, size)
+    while length > _SHORT:
+        half = length + 127 >> 7                                   # in units of 64 bytes
+        value = (value >> 512 * half) + (value & _MASKS[half])
+        length = half * 64
     return value
-
-
-@lru_cache(1024)
-def _halves(length):
-    """[(bits, mask)] of the lower halves, each of whole words, for a number of `length` bytes."""
-    halves, words = [], length + 1 >> 1
-    while words > _LONG >> 1:
-        words = words + 1 >> 1
-        halves.append((words * 16, (1 << words * 16) - 1))
-    return halves
 
 
 def residue_of(parts) -> int:

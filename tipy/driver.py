@@ -134,6 +134,7 @@ class Driver:
         self._leader_bell = bell(eager=True)
         self._lead = threading.Lock()
         self._leader = None                            # ident of the thread that leads
+        self._holder = None                            # the same, also while it has stepped aside
         self._fuse = fuse()                            # put off by every leader that leaves
         self._aside = False                            # the thread stands back
         self._more = False                             # the leader has reason to look again at once
@@ -170,10 +171,10 @@ class Driver:
                 self._thread.join(_PATIENCE)           # longer only if a callback of the user's holds it up
         finally:
             self._let_go()
-            if self._leader != threading.get_ident() and self._lead.acquire(timeout=_PATIENCE):
+            if self._holder != threading.get_ident() and self._lead.acquire(timeout=_PATIENCE):
                 self._lead.release()
                 self._close()
-            else:                                      # a callback of the leader's, see end()
+            else:                                      # a callback or signal handler of the leader's, see end()
                 self._close_later = True
 
     def forget(self):
@@ -275,7 +276,7 @@ class Driver:
         if not self._lead.acquire(blocking=False):
             self.step_aside()                          # a callback or a signal handler of the leader's own, perhaps
             return False
-        self._leader = threading.get_ident()
+        self._holder = self._leader = threading.get_ident()
         self._more = False
         if not self._aside:
             self._bell.ring()                          # the thread is polling: let it stand back
@@ -288,7 +289,7 @@ class Driver:
         if deadline is not None:
             timeout = max(min(timeout, (deadline - self._stack.clock.now()) * 1000), 0)
         if self._leader is None:                       # after step_aside()
-            self._leader = threading.get_ident()
+            self._leader = self._holder
         bell, gate = self._leader_bell, self._stack.gate
         gate.rest(endpoint, bell, gate.nap, bell.wait, timeout)
         self._more = self._running and self._serve()
@@ -301,7 +302,7 @@ class Driver:
 
     def end(self):
         """The calling thread does not lead any more."""
-        self._leader = None
+        self._holder = self._leader = None             # first: a fuse that ends before finds nobody leading
         self._fuse.put_off(monotonic())
         self._lead.release()
         if self._close_later:

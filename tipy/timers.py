@@ -102,8 +102,8 @@ class Timers:
         return None
 
     def expire(self, now):
-        """Call every function that is due at `now`, earliest first. Returns when to come again, or None; that may be a
-        little before the next deadline, since a timer that is started and cancelled all the time stays where it is."""
+        """Call every function that is due at `now`, earliest first. Returns when to come again, or None: that may be
+        earlier than the next deadline, as a timer that is started and cancelled all the time stays where it is."""
         heap = self._heap
         while heap and heap[0][0] <= now:
             deadline = self.next_deadline()

@@ -238,8 +238,7 @@ class UdpEndpoint(DatagramEndpoint):
         not be fragmented; EACCES to a broadcast address without `broadcast`; ENETUNREACH; EINVAL to port 0.
         override: an Override for this datagram.
         """
-        if self.error or self.write_shut:
-            self._check_sending()
+        self._check_sending()
         if remote is None:
             remote = self.remote
             if remote is None:

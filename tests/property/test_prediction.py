@@ -10,207 +10,27 @@ runs both ends' numbers pass 2**32 within the first segments. A failing run prin
 part.
 """
 
-import contextlib
-import errno
-import zlib
-from enum import Enum
-from typing import NamedTuple
+from functools import partial
 from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tipy import log
+from talk import Options, part
 from tipy.tcp import input as tcp_input
-from tipy.testing.bed import Bed
-from tipy.testing.peer import Peer, pattern
 
-WRAP = 1 << 32
-BELOW = 1500                   # so far below 2**32 the numbers begin
-SILENCE = 3.0                  # seconds after the last step, in which what is due may come
-PLAIN = int, float, str, list, tuple, Enum, type(None)
-PARTS = "rcv", "rtt", "cc", "loss", "urgent"
 # Where the short cut takes a liberty, as Linux does (tcp_rcv_established): it does not look at the ACK of text if that
 # tells nothing new, so it refreshes nothing that every ACK refreshes.
 LIBERTIES = {"last_heard", "probes_out", "keepalives_out", "soft_error"}
 PREDICTED = tcp_input.predicted
 
 
-class Options(NamedTuple):
-    """What the ends have agreed on, and what the peer has to say."""
-
-    wrap: bool = False
-    active: bool = False           # the stack opens
-    timestamps: bool = False
-    sack: bool = True
-    scale: int | None = None       # of the peer's window
-    win: int = 65535               # the peer's window
-    settings: tuple = ()           # of the stack: pairs
-    sizes: tuple = (1000,) * 5     # of the peer's segments
-    fin: str | None = None         # "bare", or "with text"
-
-
-class Turn(NamedTuple):
-    """One step, the lines it has left in the trace, and the connection's variables after it."""
-
-    step: tuple
-    lines: list
-    variables: dict
-
-
-# -- one conversation -----------------------------------------------------------------------------
-
-
-class Talk:
-    """A peer and a program have a conversation over a stack. Steps:
-
-    ("text", ahead, more)   the peer sends a segment: the first it has not sent yet (0), a later one, an earlier one
-    ("ack", more)           it sends a bare ACK
-    ("write", size), ("read", size), ("buffer", size), ("shutdown",)   the program's calls; buffer: SO_RCVBUF
-    ("pause", seconds)
-
-    `more` says what is odd about the segment: "behind": by so many bytes the ACK is late (negative: too early); "stamp":
-    by so many ms the time stamp is; "sack": (left, right) after what is acknowledged; "flags", "win", "urgent", "tos".
-    """
-
-    def __init__(self, options):
-        log.choose(())
-        self.options = options
-        self.bed = Bed(iss=WRAP - BELOW if options.wrap else None, **dict(options.settings))
-        self.peer = Peer(self.bed, iss=WRAP - BELOW - 200 if options.wrap else 10000)
-        self.sock = self.peer.established(active=options.active, ts=options.timestamps, sack=options.sack,
-                                          ws=options.scale, win=options.win)
-        self.segments = segments(options.sizes, options.fin)
-        self.sent = set()              # indices of these
-        self.written = 1               # number of the next byte the program writes
-
-    def run(self, steps):
-        """Have it; a Turn for each step, and for the silence after them."""
-        try:
-            turns = [self._turn(step) for step in [*steps, ("pause", SILENCE)]]
-        except BaseException:
-            self.bed.stack.stop()
-            raise
-        self.bed.stop()
-        return turns
-
-    def _turn(self, step):
-        kind, *rest = step
-        before = len(self.bed.trace)
-        getattr(self, "_" + kind)(*rest)
-        return Turn(step, self.bed.trace[before:], self._variables())
-
-    def _variables(self):
-        found = {}
-        for tcb in self.bed.stack.tcp.connections.values():
-            found.update(plain(tcb))
-            for name in PARTS:
-                found.update((f"{name}.{key}", value) for key, value in plain(getattr(tcb, name, None)).items())
-        return found
-
-    # -- what the peer does
-
-    def _text(self, ahead, more):
-        missing = [index for index in range(len(self.segments)) if index not in self.sent]
-        at = (missing[0] if missing else len(self.segments)) + ahead
-        index = min(max(at, 0), len(self.segments) - 1)
-        self.sent.add(index)
-        seq, size, fin = self.segments[index]
-        self._send(("F" if fin else "") + ".", seq, size, more)
-        for index, (seq, size, fin) in enumerate(self.segments):
-            if index in self.sent and seq == self.peer.next:
-                self.peer.next += size + fin
-
-    def _ack(self, more):
-        self._send(".", self.peer.next, 0, more)
-
-    def _send(self, flags, seq, size, more):
-        peer = self.peer
-        ack = max(peer.got - more.get("behind", 0), 1)
-        fields = {name: more[name] for name in ("win", "urgent", "tos") if name in more}
-        if "stamp" in more and peer.timestamps:
-            fields["ts"] = (peer.tsval() - more["stamp"], peer.last_tsval)
-        if "sack" in more and self.options.sack:
-            fields["sack"] = [tuple(ack + edge for edge in more["sack"])]
-        peer.send(more.get("flags", "") + flags, seq, ack, payload=size, **fields)
-
-    # -- what the program does
-
-    def _write(self, size):
-        with self._noting(f"write({size})"):
-            count = self.sock.send(pattern(self.written, size))
-            self.written += count
-            self.bed.note(f"wrote {count}")
-
-    def _read(self, size):
-        with self._noting(f"read({size})"):
-            data = self.sock.recv(size)
-            self.bed.note(f"read {len(data)} bytes, crc {zlib.crc32(data):08x}")
-
-    def _buffer(self, size):
-        self.sock.setsockopt(self.bed.socket.SOL_SOCKET, self.bed.socket.SO_RCVBUF, size)
-
-    def _shutdown(self):
-        with self._noting("shutdown()"):
-            self.sock.shutdown(1)
-
-    def _pause(self, seconds):
-        self.bed.advance(seconds)
-
-    @contextlib.contextmanager
-    def _noting(self, call):
-        try:
-            yield
-        except OSError as error:
-            self.bed.note(f"{call}: {errno.errorcode[error.errno]}")
-
-
-def segments(sizes, fin):
-    """The peer's stream cut into (seq, size, fin)."""
-    found, at = [], 1
-    for size in sizes:
-        found.append((at, size, False))
-        at += size
-    if fin == "bare":
-        found.append((at, 0, True))
-    elif fin:
-        found[-1] = (*found[-1][:2], True)
-    return found
-
-
-def plain(thing):
-    """The variables of an object that are numbers or names, or lists of such things, as text."""
-    names = [name for cls in type(thing).__mro__ for name in getattr(cls, "__slots__", ())]
-    values = {name: getattr(thing, name, None) for name in [*names, *getattr(thing, "__dict__", ())]}
-    return {name: str(value) for name, value in values.items() if isinstance(value, PLAIN) and name not in LIBERTIES}
-
-
-# -- two of them ----------------------------------------------------------------------------------
-
-
 def compare(options, steps, short_cut=PREDICTED):
     """Have the conversation with the short cut and without. AssertionError where the two part."""
-    talks = []
-    for predicted in short_cut, lambda tcb, seg: False:
-        with mock.patch.object(tcp_input, "predicted", predicted):
-            talks.append(Talk(options).run(steps))
-    so_far = []
-    for number, (with_it, without) in enumerate(zip(*talks)):
-        if with_it != without:
-            raise AssertionError("\n".join([f"header prediction makes a difference in step {number}, {with_it.step}",
-                                            *so_far, *difference(with_it, without)]))
-        so_far += with_it.lines
-
-
-def difference(with_it, without):
-    """Lines that say in what two Turns differ."""
-    if with_it.lines != without.lines:
-        return ["with prediction:", *with_it.lines, "without:", *without.lines]
-    names = sorted(with_it.variables.keys() | without.variables.keys())
-    pairs = [(name, with_it.variables.get(name), without.variables.get(name)) for name in names]
-    return [*with_it.lines, *(f"{name} is {one} with prediction, {other} without"
-                              for name, one, other in pairs if one != other)]
+    found = part(options, steps, *(partial(mock.patch.object, tcp_input, "predicted", function)
+                                   for function in (short_cut, lambda tcb, seg: False)), LIBERTIES)
+    assert found is None, found
 
 
 # -- what may happen ------------------------------------------------------------------------------
@@ -321,5 +141,5 @@ def test_a_short_cut_that_leaves_a_variable_is_found_and_shown():
         taken = PREDICTED(tcb, seg)
         tcb.bytes_received = before
         return taken
-    with pytest.raises(AssertionError, match="bytes_received is 0 with prediction, 1000 without"):
+    with pytest.raises(AssertionError, match="bytes_received is 0 with it, 1000 without"):
         compare(Options(), HEALTHY, forgetful)

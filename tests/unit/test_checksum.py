@@ -23,7 +23,7 @@ def test_example_of_rfc_1071():
     assert checksum(data) == 0x220D
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 19, 20, 1459, 1460, 65535])
+@pytest.mark.parametrize("length", [1, 2, 3, 19, 20, 699, 701, 1459, 1460, 2047, 2048, 2049, 4097, 9000, 32769, 65535, 70001])
 def test_checksum_agrees_with_the_definition(length):
     data = random.Random(length).randbytes(length)
     assert checksum(data) == by_definition(data)

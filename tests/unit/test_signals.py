@@ -1,13 +1,14 @@
 """Signal handlers and the stack: they may raise between any two bytecodes, and may use sockets themselves."""
 
 import asyncio
+import errno
 import random
 import signal
 import threading
 
 import pytest
 
-from tipy import signals
+from tipy import driver, signals
 from tipy.clock import RealClock
 from tipy.gate import Gate
 from tipy.timers import Timers
@@ -517,6 +518,26 @@ def test_handler_may_wait_in_a_socket_call_while_the_main_thread_waits_in_anothe
     with make(ends[0], "10.0.0.1") as a, make(ends[1], "10.0.0.2") as b:
         _wait_in_a_handler(a, connected(a, b), connected(a, b))
         assert a.errors == b.errors == []
+
+
+def test_handler_may_stop_the_stack_whose_link_the_main_thread_reads(monkeypatch):
+    """The leader has stepped aside for the handler, and is the leader all the same: stop() does not wait for it."""
+    monkeypatch.setattr(driver, "_PATIENCE", None)     # no time that a lock could be waited for
+    ends = cable()
+    with make(ends[0], "10.0.0.1") as a, make(ends[1], "10.0.0.2") as b:
+        client, _server = connected(a, b)
+        signal.signal(signal.SIGUSR1, lambda signum, frame: a.stop())
+
+        def interrupt():
+            until_blocked(a)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+        interrupting = Thread(interrupt)
+        with pytest.raises(OSError) as caught:
+            client.recv(1)
+        assert caught.value.errno == errno.ENETDOWN
+        interrupting.result()
+        monkeypatch.undo()
 
 
 def _wait_in_a_handler(stack, pair, other):

@@ -3,7 +3,8 @@
 Three placements: free CPUs, one CPU for client and server, a CPU for each. The first is what programs get, and depends
 on luck: left to itself the scheduler puts two partners that hardly compute on one CPU, where waking the other costs
 next to nothing, and others apart, where it costs more than the whole round trip. So the bare TAP, without any
-protocol, runs a second time with 10 us of computing: that is what a free-CPU round trip costs whoever computes at all.
+protocol, also runs with 10 us of computing (UDP, not in quick runs): that is what a free-CPU round trip costs whoever
+computes at all.
 """
 
 import os

@@ -1,6 +1,7 @@
 """Which addresses are ours, who may speak, and which routes lead out.
 
-Two questions are asked about every packet that arrives, and each is answered here and nowhere else:
+Two questions are asked about every packet that arrives, and each is answered here and nowhere else (for hosts that
+have met, from memory):
 
 * `may_speak(src, interface)`: can this be the address of another host? Not our own address (the land attack),
   0/8, 127/8 from a wire, 224/4 and above, nor the network or broadcast address of a subnet of ours
@@ -32,8 +33,8 @@ class Route(NamedTuple):
 class Addresses:
     """The addresses and routes of a stack.
 
-    generation grows with every change: who keeps a Path compares it. met: (src, dst, interface) of packets from one
-    host to another, us, for which both questions have been answered; forgotten with every change.
+    generation grows with every change: who keeps a Path compares it. met: (src, dst, interface) of packets from a
+    host to us, for which both questions have been answered with yes; forgotten when our addresses change.
     """
 
     def __init__(self, loopback):

@@ -82,7 +82,7 @@ class Input:
             self._unreachable(packet, "protocol")
 
     def _acceptable(self, packet):
-        """Is it for us, from somebody who may speak? Sets packet.to_group."""
+        """Is it for us, from somebody who may speak? Sets packet.to_group, and remembers that two hosts have met."""
         counters, addresses, interface = self._counters, self._addresses, packet.interface
         kind = addresses.destination(packet.dst, interface)
         if kind != HOST:

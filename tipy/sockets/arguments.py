@@ -104,7 +104,7 @@ def address(value, caller, names):
     if len(value) != 2:
         raise TypeError("AF_INET address must be a pair (host, port)")
     host, port = value
-    ip = names.numeric(host) if type(host) is str else None
+    ip = names.numeric(host) if type(host) is str else None        # nearly always, and remembered
     name = host if ip is not None else hostname(host)
     port = operator.index(port)
     if ip is None:

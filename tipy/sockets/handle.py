@@ -55,7 +55,7 @@ class Ticket:
             channel.gate.later(channel.discard)
 
 
-_text = lru_cache(1024)(format_ip)
+_text = lru_cache(1024)(format_ip)         # a program meets few hosts, and asks for their names with each datagram
 
 
 def endpoint_name(address):

@@ -115,7 +115,7 @@ class Names:
             raise gai_error("EAI_NONAME")
         return self.resolver.addresses(name)
 
-    numeric = staticmethod(parse_numeric)
+    numeric = staticmethod(parse_numeric)      # for who has the names only
 
     def resolve(self, host):
         """The address a socket call means by `host`: "" any, "<broadcast>", numeric, or a name."""

@@ -41,9 +41,9 @@ class Connection(Tcb):
     def visible(self):
         """Those of them that an ordinary read sees: not the urgent byte."""
         queue = self.receiveq
-        if queue is None or not queue.length or self.urgent is None:
-            return queue.length if queue is not None else 0
-        return queue.length - urgent.hidden(self)
+        if queue is None or not queue.length:
+            return 0
+        return queue.length if self.urgent is None else queue.length - urgent.hidden(self)
 
     @property
     def unsent(self):

@@ -28,30 +28,31 @@ _AFTER_FIN = frozenset({State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING})
 
 
 def segment_arrives(tcb, seg):
-    """Process a segment for a connection in any state but CLOSED and LISTEN."""
+    """Process a segment for a connection in any state but CLOSED and LISTEN. True if it was just what was expected."""
     tcb.segs_in += seg.wire_count
     if tcb.state is State.ESTABLISHED and predicted(tcb, seg):
-        due = tcb.tcp.due
-        if due is None:
+        batch = tcb.tcp.batch
+        if batch is None:
             output(tcb)
         else:
-            due[tcb] = None                            # one decision for all that came in this batch
-        return
+            batch.due[tcb] = None                      # one decision for all that came in this batch
+        return True
     if tcb.state is State.SYN_SENT:
         syn_sent(tcb, seg)
-        return
+        return False
     seg.unwrap(tcb.rcv_nxt, tcb.snd_una)
     if tcb.state is State.TIME_WAIT:
         time_wait.segment_arrives(tcb, seg)
-        return
+        return False
     if tcb.state is State.SYN_RECEIVED and tcb.listener is not None and not handshake.may_go_on(tcb, seg):
-        return
+        return False
     if not seg.flags & (ACK | RST | SYN):
-        return                                         # nothing a peer of ours would say; Linux does not answer it either
+        return False                                   # no peer of ours would say that; Linux does not answer it either
     for check in CHECKS:
         if not check(tcb, seg):
             break
     output(tcb)
+    return False
 
 
 # -- header prediction ----------------------------------------------------------------------------

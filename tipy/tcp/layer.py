@@ -11,11 +11,12 @@ import errno
 from functools import partial
 
 from tipy.address import format_ip
-from tipy.checksum import residue
+from tipy.checksum import pseudo_header, residue
 from tipy.errors import os_error
 from tipy.log import channel
 from tipy.packet import Packet
 from tipy.tcp import chrono, recovery, time_wait, timeouts
+from tipy.tcp.batch import Batch
 from tipy.tcp.connection import Connection
 from tipy.tcp.input import negotiate, segment_arrives
 from tipy.tcp.isn import SequenceNumbers
@@ -54,7 +55,7 @@ class Tcp:
         self.connections = {}                  # (local ip, local port, remote ip, remote port) -> Connection
         self.listeners = {}                    # (ip, port) -> [Listener, ...]
         self.time_waits = {}                   # connections in TIME-WAIT, oldest first
-        self.due = None                        # during a batch of frames: connections that have to call output()
+        self.batch = None                      # a Batch, while several frames are handed in
         self.trace = None                      # fn(name, time, event, details): follows all new connections
         self.elsewhere = None                  # fn(packet): True if another process takes it, see tipy.workers
         ipv4.register(PROTOCOL, self)
@@ -74,20 +75,28 @@ class Tcp:
         if text_start < start + HEADER_LENGTH or text_start > end:
             counters["tcp.drop_header_length"] += 1
             return
+        tcb = self.connections.get((packet.dst, dst_port, packet.src, src_port))
         if not packet.checked:
-            pseudo = int.from_bytes(packet.src, "big") + int.from_bytes(packet.dst, "big") + PROTOCOL + length
+            pseudo = (tcb.path.sum + PROTOCOL + length if tcb is not None
+                      else pseudo_header(packet.src, packet.dst, PROTOCOL, length))
             if (residue(frame[start:end]) + pseudo) % 0xFFFF:
                 counters["tcp.drop_checksum"] += 1
                 return
         counters["tcp.in"] += 1
-        options = parse_options(frame, start + HEADER_LENGTH, text_start) if offset > 0x5F else NO_OPTIONS
-        seg = Segment(seq, ack, flags, wnd, up, frame[text_start:end], options, packet.gso_size, packet.tos)
+        text = frame[text_start:end]
         if __debug__ and _log.on:
             _log("in %s:%d > %s:%d %s seq %d ack %d win %d len %d", format_ip(packet.src), src_port,
-                 format_ip(packet.dst), dst_port, flags_text(flags), seq, ack, wnd, len(seg.text))
-        tcb = self.connections.get((packet.dst, dst_port, packet.src, src_port))
+                 format_ip(packet.dst), dst_port, flags_text(flags), seq, ack, wnd, len(text))
+        batch = self.batch
+        if batch is not None and batch.tcb is not None:
+            if batch.couple(tcb, seq, ack, flags, wnd, frame[start + HEADER_LENGTH:text_start], packet.tos, text):
+                return
+            batch.flush()
+        options = parse_options(frame, start + HEADER_LENGTH, text_start) if offset > 0x5F else NO_OPTIONS
+        seg = Segment(seq, ack, flags, wnd, up, text, options, packet.gso_size, packet.tos)
         if tcb is not None:
-            segment_arrives(tcb, seg)
+            if segment_arrives(tcb, seg) and batch is not None:
+                batch.follow(tcb, seg, frame[start + HEADER_LENGTH:text_start])
         elif not packet.to_group and not packet.link_group:
             self._no_connection(packet, (packet.src, src_port), dst_port, seg)
         else:
@@ -95,16 +104,13 @@ class Tcp:
 
     def begin_batch(self):
         """Several frames are about to be handed in: decide what to send once, after the last (`end_batch`)."""
-        self.due = {}
+        self.batch = Batch(self.gate.on_error)
 
     def end_batch(self):
         """The batch is through."""
-        due, self.due = self.due, None
-        for tcb in due:
-            try:
-                output(tcb)
-            except Exception as error:                 # costs this connection's turn, not the others'
-                self.gate.on_error(error)
+        self.batch.flush()
+        batch, self.batch = self.batch, None
+        batch.end()
 
     def _no_connection(self, packet, remote, port, seg):
         listener = self.find_listener(packet.dst, port, remote, packet.interface)

@@ -129,8 +129,8 @@ def _in_order(tcb, seg, text):
         tcb.fin_at = None                              # was used twice
     now = tcb.now()
     _note_size(tcb, seg)
-    if len(text) >= _WORTH_ROOM:
-        tcb.rcv.data_arrived()
+    if seg.wire_mss >= _WORTH_ROOM:
+        tcb.rcv.data_arrived(len(text))
     _schedule_ack(tcb, seg, now)
     tcb.last_received = now
 
@@ -219,7 +219,7 @@ def _keep_early(tcb, seg, text):
     _note_size(tcb, seg)
     left, right, duplicate = kept
     if tcb.accepted or tcb.listener is None:
-        tcb.rcv.data_arrived()
+        tcb.rcv.data_arrived(len(text))
     if not tcb.sack_ok:
         return
     if seg.flags & FIN and any(known > tcb.fin_at >= start for start, known in tcb.sack_blocks or ()):

@@ -124,11 +124,11 @@ class ReceiveWindow:
             self._most = max(2 * mss, self._most - mss)
             self.threshold = min(self.threshold, self._most)
 
-    def data_arrived(self):
-        """Text has come: open up towards what the buffer allows."""
+    def data_arrived(self, length):
+        """`length` bytes of text have come: open up towards what the buffer allows."""
         most = min(self._most, self.space)
         if self.threshold < most:
-            self.threshold = min(self.threshold + 2 * self._mss, most)
+            self.threshold = min(self.threshold + 2 * max(length, self._mss), most)
 
     def user_read(self, read_up_to, now, rtt):
         """The user has consumed the stream up to `read_up_to`: grow if one round trip's worth filled the window."""
