@@ -5,7 +5,7 @@ import pytest
 from tests.unit.link_helpers import DST, SRC, tcp_frame, udp_frame, verified
 from tipy.checksum import residue
 from tipy.link.base import Offload
-from tipy.link.segment import complete, cut
+from tipy.link.segment import complete, cut, pieces_of
 from tipy.wire.ipv4 import IPv4Header
 from tipy.wire.tcp import ACK, CWR, FIN, PSH
 
@@ -32,6 +32,15 @@ def test_send_side_cuts_the_same():
     frame = tcp_frame(payload)
     parts = [frame[:14], frame[14:66], memoryview(payload)]
     assert complete(parts, Offload(1448, 20, 16, 52)) == cut(frame, True, 1448)
+
+
+@pytest.mark.parametrize("ends", [(14, 34, 66), (14, 66, 67, 1000, 5000), (14,), (40, 3000)])
+def test_views_are_cut_where_they_lie(ends):
+    """The parts of a frame as the stack sends it, and as ARP has held it: joined behind the Ethernet header."""
+    frame = memoryview(tcp_frame(bytes(n & 0xFF for n in range(5001))))
+    parts = [frame[start:end] for start, end in zip((0, *ends), (*ends, len(frame)))]
+    offload = Offload(1448, 20, 16, 52)
+    assert [b"".join(piece) for piece in pieces_of(parts, offload)] == complete([frame], offload)
 
 
 def test_send_side_without_offload_only_joins():

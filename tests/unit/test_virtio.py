@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from link_helpers import Host
+from link_helpers import Host, tcp_frame, verified
 from tipy.errors import SetupError
 from tipy.link.base import BIG_TCP_PAYLOAD, LARGEST_PAYLOAD, Offload
 from tipy.link.held import Held
@@ -74,6 +74,22 @@ def test_refused_ordinary_frame_changes_nothing(attached):
         link.send([_ETHERNET, bytes(60_000)], Offload(1448, 20, 16, 52))
     assert link.tso_max == BIG_TCP_PAYLOAD
     assert host.counters == {"link.drop_refused": 1}
+
+
+@pytest.mark.parametrize("header", [False, True])
+def test_a_super_segment_for_a_device_that_cuts_none_is_cut_by_the_link(attached, header):
+    link, host = attached()
+    link.tx_checksum, link._skip = False, HEADER_LENGTH if header else 0
+    payload = bytes(range(256)) * 16
+    frame = tcp_frame(payload)
+    with host.gate:
+        link.send([frame[:14], frame[14:34], frame[34:66], memoryview(payload)], Offload(1448, 20, 16, 52))
+    came = [link.far.recv(10_000) for _ in range(3)]
+    assert all(frame.startswith(bytes(HEADER_LENGTH)) for frame in came) or not header
+    pieces = [verified(frame[link._skip:]) for frame in came]
+    assert [len(data) for _, _, data in pieces] == [1448, 1448, 1200]
+    assert b"".join(data for _, _, data in pieces) == payload
+    assert host.counters == {}
 
 
 @pytest.mark.parametrize("release, takes", [("6.6.0", True), ("6.18.44-custom", True), ("7.0", True), ("6.5.13", False),

@@ -91,7 +91,7 @@ class Probe:
         self._fd = link.fileno()
         self._skip = 10
         self._offload = link.tx_checksum
-        self._piece = link.tso_max // _MSS * _MSS or _MSS
+        self._piece = link.tso_max // _MSS * _MSS if link.tx_checksum else _MSS
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
         self.ip = self.remote = self.mac = None

@@ -35,7 +35,7 @@ class Link:
     """Base class, and the interface. `host` is the stack: `receive`, `gate`, `timers`, `clock`, `rng`."""
 
     mtu = 1500                 # largest IP packet, in bytes
-    tx_checksum = False        # finishes partial transport checksums
+    tx_checksum = False        # finishes partial transport checksums (those of super-segments in any case)
     tso_max = 0                # largest TCP payload of one super-segment, 0 = cuts none; it may sink
     mac = None                 # the kernel side's own MAC, where there is one
     host = None

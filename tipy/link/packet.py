@@ -63,7 +63,7 @@ class PacketLink(VirtioLink):
         self._skip = HEADER_LENGTH if _has_header(fd) else 0
         offload = bool(self._skip) and self._wanted_offload
         self.tx_checksum = offload
-        self.tso_max = LARGEST_PAYLOAD if offload else 0
+        self.tso_max = LARGEST_PAYLOAD
 
     def close(self):
         """Close the socket. Idempotent."""

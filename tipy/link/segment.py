@@ -1,21 +1,29 @@
 """Finishing what offload leaves open: cut super-segments to wire size, complete checksums.
 
 A frame that a link with offload passes up or down may be a single TCP segment of up to 256 KB whose checksum
-holds only the pseudo-header sum. Whoever shows frames to somebody else (a capture), or treats them one by one
-(injected faults), needs what would have been on the wire: the work of a network card, in software, for IPv4.
+holds only the pseudo-header sum. Whoever shows frames to somebody else (a capture), treats them one by one (injected
+faults), or has a device that cuts nothing (virtio.py), needs what would have been on the wire: the work of a network
+card, in software, for IPv4.
 
 What cutting means (as Linux's tcp_gso_segment): every piece but the last carries exactly gso_size bytes; FIN
 and PSH belong to the last, CWR to the first; seq advances by the bytes before, the IP id by one each; lengths
 and both checksums are each piece's own.
 """
 
-from tipy.checksum import checksum, pseudo_header, residue
+from struct import Struct
+
+from tipy.checksum import checksum, pseudo_header, residue, residue_of
 from tipy.errors import PacketError
 from tipy.wire.ethernet import HEADER_LENGTH, TYPE_IPV4
 from tipy.wire.ipv4 import PROTOCOL_TCP, PROTOCOL_UDP, IPv4Header
 from tipy.wire.tcp import CWR, FIN, PSH, TcpHeader
 
 _CHECKSUM_AT = {PROTOCOL_TCP: 16, PROTOCOL_UDP: 6}
+# where in the frame, and in the TCP header, stands what differs from piece to piece
+_TOTAL_LENGTH, _ID = HEADER_LENGTH + 2, HEADER_LENGTH + 4
+_IP_CHECKSUM, _ADDRESSES = HEADER_LENGTH + 10, HEADER_LENGTH + 12
+_SEQ, _FLAGS, _TCP_CHECKSUM = 4, 13, 16
+_WORD, _TWO_WORDS, _LONG = Struct("!H"), Struct("!HH"), Struct("!I")
 
 
 def complete(parts, offload=None) -> list[bytes]:
@@ -57,7 +65,9 @@ def cut(frame, checked: bool, gso_size: int) -> list[bytes]:
         if gso_size and ip.protocol == PROTOCOL_TCP:
             tcp = TcpHeader.unpack(frame, start, end)
             if end - start - tcp.header_length > gso_size:
-                return _pieces(frame, ip, tcp, start, end, gso_size)
+                payload = start + tcp.header_length
+                view = memoryview(frame)[payload:end]
+                return [b"".join(piece) for piece in pieces(frame[:payload], start, [view], gso_size)]
         return [_summed(frame, ip, start, end)]
     except PacketError:
         return [frame]
@@ -84,22 +94,69 @@ def _summed(frame, ip, start, end):
     return bytes(out)
 
 
-def _pieces(frame, ip, tcp, start, end, gso_size):
-    payload = start + tcp.header_length
-    tcp_options = frame[start + 20:payload]
-    pieces = []
-    for position in range(payload, end, gso_size):
-        data = frame[position:min(position + gso_size, end)]
-        length = tcp.header_length + len(data)
-        flags = tcp.flags
-        if position + gso_size < end:
-            flags &= ~(FIN | PSH)
-        if pieces:
-            flags &= ~CWR
-        head = ip._replace(total_length=ip.header_length + length, id=ip.id + len(pieces) & 0xFFFF).pack()
-        seq = tcp.seq + position - payload & 0xFFFFFFFF
-        segment = tcp._replace(seq=seq, flags=flags, checksum=0).pack() + tcp_options + data
-        value = checksum(segment, pseudo_header(ip.src, ip.dst, ip.protocol, length))
-        pieces.append(b"".join((frame[:HEADER_LENGTH], head, segment[:16], value.to_bytes(2, "big"),
-                                segment[18:])))
-    return pieces
+def pieces_of(parts, offload):
+    """The wire frames of a super-segment that is being sent, given as for `complete`; see `pieces`."""
+    headers, payload, left = [], [], HEADER_LENGTH + offload.header_length
+    for part in parts:
+        if left > 0:
+            headers.append(part[:left])
+            part, left = memoryview(part)[left:], left - len(headers[-1])
+        if part:
+            payload.append(part)
+    return pieces(b"".join(headers), HEADER_LENGTH + offload.csum_start, payload, offload.gso_size)
+
+
+def pieces(headers, start, payload, gso_size):
+    """The wire frames of a super-segment, each a list of buffers.
+
+    headers: bytes of the frame up to the payload; start: where the TCP header begins; payload: its views, in order.
+    """
+    header = bytearray(headers)
+    ip_length, tcp_length, size = start - HEADER_LENGTH, len(header) - start, sum(map(len, payload))
+    (id,), (seq,) = _WORD.unpack_from(header, _ID), _LONG.unpack_from(header, start + _SEQ)
+    flags = header[start + _FLAGS]
+    for at, length in ((_TOTAL_LENGTH, 4), (_IP_CHECKSUM, 2), (start + _SEQ, 4), (start + _FLAGS, 1),
+                       (start + _TCP_CHECKSUM, 2)):
+        header[at:at + length] = bytes(length)
+    constant = residue(header[HEADER_LENGTH:start])        # the sums of what is the same in each
+    src, dst = header[_ADDRESSES:_ADDRESSES + 4], header[_ADDRESSES + 4:_ADDRESSES + 8]
+    tcp_constant = residue(header[start:]) + pseudo_header(src, dst, PROTOCOL_TCP, tcp_length)
+    views, done = _Views(payload), 0
+    while done < size:
+        length = min(gso_size, size - done)
+        data = views.take(length)
+        done += length
+        how = flags
+        if done < size:
+            how &= ~(FIN | PSH)
+        if done > gso_size:
+            how &= ~CWR
+        total = ip_length + tcp_length + length
+        _TWO_WORDS.pack_into(header, _TOTAL_LENGTH, total, id)
+        _WORD.pack_into(header, _IP_CHECKSUM, -(constant + total + id) % 0xFFFF)
+        _LONG.pack_into(header, start + _SEQ, seq)
+        header[start + _FLAGS] = how
+        _WORD.pack_into(header, start + _TCP_CHECKSUM, -(tcp_constant + seq + how + length + residue_of(data)) % 0xFFFF)
+        yield [bytes(header), *data]
+        seq, id = seq + length & 0xFFFFFFFF, id + 1 & 0xFFFF
+
+
+class _Views:
+    """Buffers in a row, taken from the front."""
+
+    def __init__(self, views):
+        self._views = list(views)
+        self._index = self._offset = 0
+
+    def take(self, length):
+        """The next `length` bytes, as a list of views."""
+        taken = []
+        while length:
+            view = self._views[self._index]
+            piece = view[self._offset:self._offset + length]
+            taken.append(piece)
+            length -= len(piece)
+            self._offset += len(piece)
+            if self._offset == len(view):
+                self._index, self._offset = self._index + 1, 0
+        return taken

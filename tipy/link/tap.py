@@ -42,8 +42,7 @@ class TapLink(VirtioLink):
              `mtu` too, as the interface may be in a namespace that cannot be asked
     multi_queue   this is one of several links, each with a queue of the same TAP; see tipy.workers
 
-    After open(): `mac` is the kernel side's address, `tx_checksum` and `tso_max` say what the kernel
-    finishes.
+    After open(): `mac` is the kernel side's address, `tx_checksum` says whether the kernel finishes frames.
     """
 
     def __init__(self, ifname="tap7", mtu=None, offload=True, *, fd=None, multi_queue=False):
@@ -134,7 +133,7 @@ class TapLink(VirtioLink):
         offload = self._offer(fd, header and self._wanted_offload)
         self._skip = HEADER_LENGTH if header else 0
         self.tx_checksum = offload
-        self.tso_max = (BIG_TCP_PAYLOAD if _takes_big_tcp() else LARGEST_PAYLOAD) if offload else 0
+        self.tso_max = BIG_TCP_PAYLOAD if offload and _takes_big_tcp() else LARGEST_PAYLOAD
         self.mac = tun.get_mac(fd, self.name)
 
     def _offer(self, fd, wanted):

@@ -82,8 +82,8 @@ def transmit(tcb, seq, flags, views, length, mss, tos=0, options=None):
 
 def hand_down(layer, path, header, views, gso_size, options, tos=0):
     """Hand a segment to IP. `header` carries the pseudo-header's sum in its checksum field; a link that does not
-    finish checksums gets the whole one."""
-    if path.link.tx_checksum:
+    finish checksums gets the whole one, unless it has to cut the segment anyway."""
+    if gso_size or path.link.tx_checksum:
         offload = _offload(gso_size, path.header_length, _CHECKSUM_AT, path.header_length + len(header))
     else:
         offload = None
