@@ -294,6 +294,15 @@ class Driver:
         gate.rest(endpoint, bell, gate.nap, bell.wait, timeout)
         self._more = self._running and self._serve()
 
+    def pass_by(self):
+        """Serve the stack once, without waiting. A thread that writes without pause is inside most of the time: if it takes
+        the ACKs with it, the driver's thread need not come in, lock by lock, for each of them."""
+        if self.begin():
+            try:
+                self._serve()
+            finally:
+                self.end()
+
     def step_aside(self):
         """If the calling thread leads: let the driver's thread serve the stack until the next turn."""
         if self._leader == threading.get_ident():

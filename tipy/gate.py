@@ -156,6 +156,11 @@ class Gate:
             if leading:
                 lead.end()
 
+    def pass_by(self):
+        """Called inside by who has been here for long: see to what has arrived meanwhile, if that is anybody's business."""
+        if self.lead is not None:
+            self.lead.pass_by()
+
     def _sleep(self, endpoint, deadline):
         """Leave, sleep until `endpoint` has changed or `deadline` has come, and come back in."""
         waiter = self.clock.waiter(self, deadline)

@@ -257,6 +257,27 @@ def test_observer_may_stop_the_stack(who):
     until(lambda: open_things() == before)
 
 
+@pytest.mark.parametrize("size, by_itself", [(1 << 16, True), (100, False)])
+def test_thread_that_writes_much_serves_the_stack_in_passing(size, by_itself):
+    """Without waiting for anything: all of it has room. A small write is not held up."""
+    ends = cable()
+    with make(ends[0], A) as a, make(ends[1], B) as b:
+        client, server = connected(a, b)
+        client.setsockopt(a.socket.SOL_SOCKET, a.socket.SO_SNDBUF, 1 << 20)
+        serve, threads = a.serve, []
+
+        def watched():
+            threads.append(threading.get_ident())
+            return serve()
+        a.serve = watched
+        client.sendall(bytes(size))
+        assert (threading.get_ident() in threads) == by_itself
+        received = 0
+        while received < size:
+            received += len(server.recv(size))
+        assert a.errors == b.errors == []
+
+
 # -- finalizers -----------------------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ _GONE = frozenset({State.CLOSED, State.TIME_WAIT})
 _LINGERING = frozenset({State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK})
 _NOT_INHERITED = {(SOL_SOCKET, "SO_PRIORITY")}
 _RARE_RECV = MSG_WAITALL | MSG_TRUNC | MSG_OOB | MSG_ERRQUEUE
+_BULK = 1 << 16               # bytes in one call: a program that writes like this is inside the stack most of the time
 
 
 class Stream(Channel):
@@ -202,6 +203,8 @@ class Stream(Channel):
             how = bool(flags & MSG_MORE), bool(flags & MSG_EOR)
             try:
                 sent, size = tcb.write(view, *how), len(view)
+                if sent >= _BULK:
+                    self.gate.pass_by()
                 if sent < size:
                     sent = self._send_rest(tcb, view, sent, how, deadline, everything)
                 return sent
