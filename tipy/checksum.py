@@ -2,7 +2,7 @@
 
 Theory. The checksum is the ones'-complement sum of 16-bit words. Since 2**16 = 1 modulo 0xFFFF, that sum is
 the whole buffer, read as one big-endian number, modulo 0xFFFF: one C-speed division instead of a loop. (A long
-number is folded first, its halves added until it is short: additions cost less than the division.) What is lost
+number is folded first, its parts added until it is short: additions cost less than the division.) What is lost
 is the difference between the two zeros of ones' complement (0x0000 and 0xFFFF), so a received packet is verified
 by "the residue of everything, checksum field included, is 0", never by comparing with a freshly computed field.
 

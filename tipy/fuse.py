@@ -30,8 +30,9 @@ class Tick:
         return monotonic() < self._until
 
     def put_off(self, now):
-        """Burn for about a millisecond from `now` on. One thread at a time, and not while another calls burn_down: a fuse
-        that is put off between its two steps would seem to burn without end. (The driver's leader does both.)"""
+        """Burn for about a millisecond from `now` on. One thread at a time. If another calls burn_down meanwhile, the
+        fuse may seem to burn without end: the sleeper then needs another reason to stop (the driver has been stopped).
+        """
         self._until = now + _LENGTH
 
     def burn_down(self):

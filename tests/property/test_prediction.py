@@ -53,7 +53,7 @@ PLAIN_TEXT = st.tuples(st.just("text"), AHEAD, USUAL)
 ODD_TEXT = st.tuples(st.just("text"), AHEAD, oddities(
     behind=BEHIND, win=WINDOWS, stamp=STAMPS, sack=BLOCKS, tos=st.just(3), flags=st.sampled_from(["P", "E", "W", "EW"])))
 STEPS = st.lists(st.one_of(
-    PLAIN_TEXT, PLAIN_TEXT, ODD_TEXT, st.tuples(st.just("ack"), st.sampled_from([{}, {"behind": 1000}, HALF_LOST])),
+    PLAIN_TEXT, PLAIN_TEXT.map(tuple), ODD_TEXT, st.tuples(st.just("ack"), st.sampled_from([{}, {"behind": 1000}, HALF_LOST])),
     st.tuples(st.just("ack"), oddities(behind=BEHIND, win=WINDOWS, stamp=STAMPS, sack=BLOCKS, flags=st.just("E"))),
     st.tuples(st.just("write"), st.sampled_from([1, 100, 1000, 3000, 5000, 40000])),
     st.tuples(st.just("read"), st.sampled_from([1, 100, 1000, 5000])),

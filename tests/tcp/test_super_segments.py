@@ -2,10 +2,12 @@
 
 import pytest
 
+from tipy.link.memory import MemoryLink
 from tipy.testing.bed import Bed, CuttingLink
 from tipy.testing.peer import Peer
 
 MSS = 1460
+IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0
 CLASSIC = 14 + 65535                   # bytes of the longest frame with an ordinary IP header
 
 
@@ -77,3 +79,58 @@ def test_probe_of_a_super_segment_that_was_cut_with_another_mss(bed, mss, total)
     assert sock.tcp_info()["tcpi_unacked"] == 0
     sock.send(bytes(100))
     assert [segment.length for segment in peer.take()] == [100]
+
+
+# -- what the pieces say, on a link that cuts as on one that does not (checksums: the peer looks at each) ------------
+
+
+@pytest.fixture(params=[MemoryLink, CuttingLink])
+def either(request):
+    bed = Bed(link=request.param, congestion_control="none")
+    yield bed
+    bed.stop()
+
+
+def test_ip_options_stand_in_each_piece(either):
+    """RFC 791 3.1: the header is longer then, and so is the way to what is filled in."""
+    peer = Peer(either)
+    sock = peer.established(mss=1000)
+    module = either.socket
+    sock.setsockopt(module.IPPROTO_IP, module.IP_OPTIONS, b"\1\1\1\0")
+    payload = bytes(n & 0xFF for n in range(5120))
+    assert sock.send(payload) == 5120
+    pieces = peer.take()
+    assert b"".join(piece.payload for piece in pieces) == payload and len(pieces) > 4
+    assert {piece.ip.options for piece in pieces} == {b"\1\1\1\0"}
+
+
+def test_urgent_pointer_points_at_the_same_byte_from_each_segment(either):
+    """RFC 9293 3.8.5; RFC 6093 2.1."""
+    peer = Peer(either)
+    sock = peer.established(mss=1000)
+    assert sock.send(bytes(5000), either.socket.MSG_OOB) == 5000
+    pieces = peer.take()
+    assert [piece.seq + piece.urgent for piece in pieces] == [5001] * 5
+
+
+def test_no_ip_id_is_used_twice_where_routers_may_fragment(either):
+    """RFC 6864 4.1: an ID that repeats may have fragments of two packets put together."""
+    peer = Peer(either)
+    sock = peer.established(mss=1000)
+    sock.setsockopt(either.socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+    sock.send(bytes(3000))
+    sock.send(bytes(4000))
+    pieces = peer.take()
+    assert not any(piece.ip.df for piece in pieces)
+    first = pieces[0].ip.id
+    assert [piece.ip.id for piece in pieces] == [first + number & 0xFFFF for number in range(7)]
+
+
+def test_ip_options_on_the_largest_super_segments(bed):
+    """Their total length does not fit its field either way."""
+    peer = Peer(bed)
+    sock = peer.established(ws=10)
+    peer.send(".", win=4096)
+    sock.setsockopt(bed.socket.IPPROTO_IP, bed.socket.IP_OPTIONS, b"\1\1\1\0")
+    assert sock.send(bytes(1 << 20)) > CLASSIC
+    assert bed.link.longest > CLASSIC and bed.stack.errors == []

@@ -51,16 +51,17 @@ class Output:
         if not fits and df:
             raise os_error(errno.EMSGSIZE)
         if id is None:
-            id = 0 if df else self._next_id(path.src, path.dst, protocol)
+            pieces = -(-(length - offload.header_length) // offload.gso_size) if cut else 1
+            id = 0 if df else self._next_id(path.src, path.dst, protocol, pieces)
         self._counters["ipv4.out"] += 1
+        if length > MAX_PACKET:
+            length = 0                         # BIG TCP: as long as the frame is
         if options or not fits:
             header = IPv4Header(tos=tos, total_length=length, id=id, df=df, ttl=ttl, protocol=protocol,
                                 src=path.src, dst=path.dst, options=options)
             self._send_slowly(path, header, parts, path.mtu if not fits else MAX_PACKET, offload)
             return
         flags = DF if df else 0
-        if length > MAX_PACKET:
-            length = 0                         # BIG TCP: as long as the frame is
         checksum = -(0x4500 + tos + length + id + flags + (ttl << 8) + protocol + path.sum) % 0xFFFF
         header = STRUCT.pack(0x45, tos, length, id, flags, ttl, protocol, checksum, path.src, path.dst)
         packet = [header, *parts]
@@ -130,10 +131,12 @@ class Output:
         self._counters["ipv4.fragments_out"] += len(fragments)
         return fragments
 
-    def _next_id(self, src, dst, protocol):
+    def _next_id(self, src, dst, protocol, count=1):
+        """The first of `count` IDs, one for each packet."""
         if self._ids is None:
             self._ids = [self._rng.getrandbits(16) for _ in range(_ID_COUNTERS)]
         digest = blake2b(src + dst + bytes((protocol,)), digest_size=2, key=self._id_key).digest()
         index = int.from_bytes(digest, "big") % _ID_COUNTERS
-        self._ids[index] = id = self._ids[index] + 1 & 0xFFFF
-        return id
+        id = self._ids[index] + 1
+        self._ids[index] = id + count - 1
+        return id & 0xFFFF

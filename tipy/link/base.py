@@ -48,7 +48,8 @@ class Link:
         self.host = host
 
     def send(self, parts, offload=None):
-        """Send one Ethernet frame, given as a list of buffers. Called inside the gate; never calls up."""
+        """Send one Ethernet frame, given as a list of buffers. Called inside the gate; never calls up. What `offload`
+        asks for is done here, or left to the link inside this one: then `offload` is passed on."""
         raise NotImplementedError
 
     def fileno(self):

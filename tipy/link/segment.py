@@ -20,20 +20,18 @@ from tipy.wire.tcp import CWR, FIN, PSH, TcpHeader
 
 _CHECKSUM_AT = {PROTOCOL_TCP: 16, PROTOCOL_UDP: 6}
 # where in the frame, and in the TCP header, stands what differs from piece to piece
-_TOTAL_LENGTH, _ID = HEADER_LENGTH + 2, HEADER_LENGTH + 4
-_IP_CHECKSUM, _ADDRESSES = HEADER_LENGTH + 10, HEADER_LENGTH + 12
-_SEQ, _FLAGS, _TCP_CHECKSUM = 4, 13, 16
+_TOTAL_LENGTH, _ID, _IP_CHECKSUM = HEADER_LENGTH + 2, HEADER_LENGTH + 4, HEADER_LENGTH + 10
+_SEQ, _FLAGS, _TCP_CHECKSUM = 4, 13, _CHECKSUM_AT[PROTOCOL_TCP]
 _WORD, _TWO_WORDS, _LONG = Struct("!H"), Struct("!HH"), Struct("!I")
 
 
 def complete(parts, offload=None) -> list[bytes]:
     """The wire frames of a frame that is being sent: a list of buffers and its Offload (or None)."""
-    frame = b"".join(parts)
     if offload is None:
-        return [frame]
-    if offload.gso_size and len(frame) - HEADER_LENGTH - offload.header_length > offload.gso_size:
-        return cut(frame, True, offload.gso_size)
-    frame = bytearray(frame)
+        return [b"".join(parts)]
+    if offload.gso_size:
+        return _cut_to_send(parts, offload)
+    frame = bytearray(b"".join(parts))
     start = HEADER_LENGTH + offload.csum_start
     at = start + offload.csum_offset
     value = -residue(memoryview(frame)[start:]) % 0xFFFF        # the pseudo-header's sum is in the field
@@ -41,6 +39,19 @@ def complete(parts, offload=None) -> list[bytes]:
         value = 0xFFFF
     frame[at:at + 2] = value.to_bytes(2, "big")
     return [bytes(frame)]
+
+
+def _cut_to_send(parts, offload):
+    headers, payload, left = [], [], HEADER_LENGTH + offload.header_length
+    for part in parts:
+        if left > 0:
+            headers.append(part[:left])
+            part, left = memoryview(part)[left:], left - len(headers[-1])
+        if part:
+            payload.append(part)
+    headers, start = b"".join(headers), HEADER_LENGTH + offload.csum_start
+    (pseudo,) = _WORD.unpack_from(headers, start + _TCP_CHECKSUM)
+    return _pieces(headers, start, payload, offload.gso_size, pseudo - (len(headers) - start) - sum(map(len, payload)))
 
 
 def cut(frame, checked: bool, gso_size: int) -> list[bytes]:
@@ -66,8 +77,8 @@ def cut(frame, checked: bool, gso_size: int) -> list[bytes]:
             tcp = TcpHeader.unpack(frame, start, end)
             if end - start - tcp.header_length > gso_size:
                 payload = start + tcp.header_length
-                view = memoryview(frame)[payload:end]
-                return [b"".join(piece) for piece in pieces(frame[:payload], start, [view], gso_size)]
+                pseudo = pseudo_header(ip.src, ip.dst, PROTOCOL_TCP, 0)
+                return _pieces(frame[:payload], start, [memoryview(frame)[payload:end]], gso_size, pseudo)
         return [_summed(frame, ip, start, end)]
     except PacketError:
         return [frame]
@@ -94,22 +105,11 @@ def _summed(frame, ip, start, end):
     return bytes(out)
 
 
-def pieces_of(parts, offload):
-    """The wire frames of a super-segment that is being sent, given as for `complete`; see `pieces`."""
-    headers, payload, left = [], [], HEADER_LENGTH + offload.header_length
-    for part in parts:
-        if left > 0:
-            headers.append(part[:left])
-            part, left = memoryview(part)[left:], left - len(headers[-1])
-        if part:
-            payload.append(part)
-    return pieces(b"".join(headers), HEADER_LENGTH + offload.csum_start, payload, offload.gso_size)
+def _pieces(headers, start, payload, gso_size, pseudo):
+    """The wire frames of a super-segment.
 
-
-def pieces(headers, start, payload, gso_size):
-    """The wire frames of a super-segment, each a list of buffers.
-
-    headers: bytes of the frame up to the payload; start: where the TCP header begins; payload: its views, in order.
+    headers: bytes of the frame up to the payload; start: where the TCP header begins; payload: its views, in order;
+    pseudo: residue of the pseudo-header without the length, which is each piece's own.
     """
     header = bytearray(headers)
     ip_length, tcp_length, size = start - HEADER_LENGTH, len(header) - start, sum(map(len, payload))
@@ -119,17 +119,16 @@ def pieces(headers, start, payload, gso_size):
                        (start + _TCP_CHECKSUM, 2)):
         header[at:at + length] = bytes(length)
     constant = residue(header[HEADER_LENGTH:start])        # the sums of what is the same in each
-    src, dst = header[_ADDRESSES:_ADDRESSES + 4], header[_ADDRESSES + 4:_ADDRESSES + 8]
-    tcp_constant = residue(header[start:]) + pseudo_header(src, dst, PROTOCOL_TCP, tcp_length)
-    views, done = _Views(payload), 0
-    while done < size:
+    tcp_constant = residue(header[start:]) + pseudo + tcp_length
+    views, done, pieces = _Views(payload), 0, []
+    while not pieces or done < size:
         length = min(gso_size, size - done)
         data = views.take(length)
         done += length
         how = flags
         if done < size:
             how &= ~(FIN | PSH)
-        if done > gso_size:
+        if pieces:
             how &= ~CWR
         total = ip_length + tcp_length + length
         _TWO_WORDS.pack_into(header, _TOTAL_LENGTH, total, id)
@@ -137,8 +136,9 @@ def pieces(headers, start, payload, gso_size):
         _LONG.pack_into(header, start + _SEQ, seq)
         header[start + _FLAGS] = how
         _WORD.pack_into(header, start + _TCP_CHECKSUM, -(tcp_constant + seq + how + length + residue_of(data)) % 0xFFFF)
-        yield [bytes(header), *data]
+        pieces.append(b"".join((header, *data)))
         seq, id = seq + length & 0xFFFFFFFF, id + 1 & 0xFFFF
+    return pieces
 
 
 class _Views:

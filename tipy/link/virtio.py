@@ -25,7 +25,7 @@ from functools import lru_cache
 from tipy.link import heap
 from tipy.link.base import LARGEST_PAYLOAD, Link
 from tipy.link.held import Held
-from tipy.link.segment import pieces_of
+from tipy.link.segment import complete
 from tipy.log import channel
 
 _log = channel("link")
@@ -102,8 +102,8 @@ class VirtioLink(Link):
         if self._fd is None:
             return
         if offload is not None and not self.tx_checksum:
-            for piece in pieces_of(parts, offload):
-                self.send(piece)
+            for frame in complete(parts, offload):
+                self.send([frame])
             return
         if self._skip:
             parts = [_PLAIN if offload is None else pack_header(bytes(parts[0][12:14]), offload), *parts]

@@ -4,7 +4,7 @@ A link without segmentation offload delivers a stream in segments of one MSS, up
 the one before and say nothing else new. So once header prediction has taken a segment, those that continue it are
 coupled, and pass the checks as one segment of so many wire segments, just as a link with offload would have delivered
 them (and as Linux does; there it is called GRO). Each has passed its checksum by then. What comes out of order, ends a
-record (PSH) or has more to tell is for its receiver to see by itself.
+record (PSH) or has more to tell meets the checks by itself.
 """
 
 from tipy.tcp.input import segment_arrives
@@ -65,5 +65,5 @@ class Batch:
     def _guarded(self, fn, *args):
         try:
             fn(*args)
-        except Exception as error:                     # costs this connection's turn, not the others'
+        except (Exception, SystemExit) as error:       # costs this connection's turn, not the others'
             self._on_error(error)

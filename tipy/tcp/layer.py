@@ -89,7 +89,8 @@ class Tcp:
                  format_ip(packet.dst), dst_port, flags_text(flags), seq, ack, wnd, len(text))
         batch = self.batch
         if batch is not None and batch.tcb is not None:
-            if batch.couple(tcb, seq, ack, flags, wnd, frame[start + HEADER_LENGTH:text_start], packet.tos, text):
+            raw_options = frame[start + HEADER_LENGTH:text_start]
+            if not packet.gso_size and batch.couple(tcb, seq, ack, flags, wnd, raw_options, packet.tos, text):
                 return
             batch.flush()
         options = parse_options(frame, start + HEADER_LENGTH, text_start) if offset > 0x5F else NO_OPTIONS
@@ -108,8 +109,11 @@ class Tcp:
 
     def end_batch(self):
         """The batch is through."""
-        self.batch.flush()
-        batch, self.batch = self.batch, None
+        batch = self.batch
+        try:
+            batch.flush()
+        finally:
+            self.batch = None
         batch.end()
 
     def _no_connection(self, packet, remote, port, seg):

@@ -189,7 +189,10 @@ def segment_size(tcb):
 
 
 def super_segment(tcb, mss):
-    """Largest payload of one super-segment now, a multiple of `mss`; `mss` itself on a link that does not cut."""
+    """Largest payload of one super-segment now, a multiple of `mss`; `mss` itself on a link that does not cut, and while
+    there is urgent data, since the pieces would all have the same urgent pointer."""
+    if tcb.snd_up > tcb.snd_una:
+        return mss
     return min(tcb.path.link.tso_max, tcb.tso_max) // mss * mss or mss
 
 

@@ -12,7 +12,7 @@ class Segment:
     wnd         the window field, not yet scaled
     text        memoryview of the payload
     options     TcpOptions
-    wire_mss    payload per wire segment, if the link delivered several as one
+    wire_mss    payload per wire segment, if the link (or batch.py) made one of several
     wire_count  wire segments it stands for
     """
 

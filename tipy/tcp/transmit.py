@@ -1,8 +1,8 @@
 """Building one segment: header, options, checksum; and handing it to IP.
 
 output.py decides what is sent; here it is put into bytes (RFC 9293 section 3.1, RFC 7323 section 3, RFC 2018 section 4).
-Payloads are views of the send queue and are not copied. On a link that finishes checksums only the pseudo-header's sum
-is put in, and one super-segment of many MSS leaves with the MSS as `gso_size`.
+Payloads are views of the send queue and are not copied. A super-segment of many MSS leaves with the MSS as `gso_size`, on
+a link that cuts it; for that, and on a link that finishes checksums, only the pseudo-header's sum is put in.
 """
 
 from functools import lru_cache
@@ -84,7 +84,8 @@ def hand_down(layer, path, header, views, gso_size, options, tos=0):
     """Hand a segment to IP. `header` carries the pseudo-header's sum in its checksum field; a link that does not
     finish checksums gets the whole one, unless it has to cut the segment anyway."""
     if gso_size or path.link.tx_checksum:
-        offload = _offload(gso_size, path.header_length, _CHECKSUM_AT, path.header_length + len(header))
+        start = path.header_length + len(options.ip_options)
+        offload = _offload(gso_size, start, _CHECKSUM_AT, start + len(header))
     else:
         offload = None
         header = bytearray(header)
