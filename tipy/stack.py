@@ -12,12 +12,12 @@ import errno
 import os
 import random
 import secrets
-from collections import Counter
 
 from tipy import signals
 from tipy.address import format_ip, format_mac, parse_ip, parse_mac, parse_network
 from tipy.arp import Arp
 from tipy.clock import RealClock
+from tipy.counters import Counters
 from tipy.errors import AddressConflict, PacketError, SetupError, os_error
 from tipy.ethernet import Ethernet
 from tipy.gate import STOPPED, Gate
@@ -77,7 +77,7 @@ class Stack:
         self.name = settings.ifname if link is None else getattr(link, "name", "") or type(link).__name__
         self.clock = clock if clock is not None else RealClock()
         self.rng = random.Random(seed) if seed is not None else secrets.SystemRandom()
-        self.counters = Counter()
+        self.counters = Counters()
         self.timers = Timers(self.clock)
         self.timers.on_error = self._contain
         self.gate = Gate(self.clock, self.timers)

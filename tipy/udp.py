@@ -64,10 +64,10 @@ class Udp:
                 self._counters["udp.drop_checksum"] += 1
                 return
         self._counters["udp.in"] += 1
-        datagram = Datagram(frame[start + HEADER_LENGTH:end], (packet.src, src_port), packet.dst, packet.ttl,
-                            packet.tos, packet.interface, dst_port)
-        if packet.options is not None:
-            datagram = datagram._replace(options=bytes(packet.options))
+        options = b"" if packet.options is None else bytes(packet.options)
+        datagram = tuple.__new__(Datagram, (           # the short way to a NamedTuple
+            frame[start + HEADER_LENGTH:end], (packet.src, src_port), packet.dst, packet.ttl, packet.tos,
+            packet.interface, dst_port, 0.0, options))
         if packet.to_group:
             endpoints = self._group_members(datagram, dst_port)
         else:

@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # From the ground up; a name stands for a module or a whole package. Within a floor: see SIBLINGS.
 FLOORS = (
-    ("checksum address errors imports log clock timers buffers kinds settings packet ports gate signals outside turns "
-     "fuse virtual_loop"),
+    ("checksum address counters errors imports log clock timers buffers kinds settings packet ports gate signals "
+     "outside turns fuse virtual_loop"),
     ("wire"),
     ("link netlink"),
     ("ethernet"),
