@@ -137,6 +137,6 @@ class Output:
             self._ids = [self._rng.getrandbits(16) for _ in range(_ID_COUNTERS)]
         digest = blake2b(src + dst + bytes((protocol,)), digest_size=2, key=self._id_key).digest()
         index = int.from_bytes(digest, "big") % _ID_COUNTERS
-        id = self._ids[index] + 1
-        self._ids[index] = id + count - 1
-        return id & 0xFFFF
+        id = self._ids[index] + 1 & 0xFFFF
+        self._ids[index] = id + count - 1 & 0xFFFF
+        return id
