@@ -18,7 +18,8 @@ from tipy.tcp.batch import Batch
 
 FOLLOW, ARRIVES = Batch.follow, batch.segment_arrives
 # Both as for a super-segment from a link, and as on Linux: SND.WL1 is where the whole of it begins, and a segment's size
-# is looked at once (tcp_measure_rcv_mss).
+# is looked at once (tcp_measure_rcv_mss). So a peer whose full segments become smaller on the way, which no peer here
+# does, would be seen to do so one segment later.
 LIBERTIES = {"snd_wl1", "last_size"}
 
 
@@ -44,7 +45,7 @@ OPTIONS = st.builds(
     Options, wrap=st.booleans(), active=st.booleans(), timestamps=st.booleans(), sack=st.booleans(),
     scale=st.sampled_from([None, 7]), win=st.sampled_from([65535, 65535, 65535, 3000, 0]),
     settings=st.sampled_from([(), (), (), (("rcvbuf", 8192), ("rcvbuf_max", 8192)), (("rcvbuf", 8192),)]),
-    sizes=st.lists(st.sampled_from([1000] * 24 + [1400, 600]), min_size=12, max_size=60).map(tuple),
+    sizes=st.lists(st.sampled_from([1000] * 24 + [60, 10]), min_size=12, max_size=60).map(tuple),
     fin=st.sampled_from([None, "bare", "with text"]))
 
 
