@@ -156,6 +156,11 @@ class ManualClock:
         """The number of threads blocked in a stack that lives by this clock."""
         return len(self._waiters)
 
+    @property
+    def quiet(self):
+        """True if no thread is on its way to sleep, or about to wake another."""
+        return all(gate.quiet for gate in list(self._gates))
+
     def now(self):
         """The current virtual time."""
         return self._now

@@ -48,6 +48,7 @@ class Gate:
         self._lock = clock.lock(self)      # an RLock only because it knows its owner
         self._after = deque()              # (fn, args), run after the lock is released
         self._flushing = threading.RLock()  # held by the one thread that runs `_after`
+        self._emptying = False             # it is doing so
         self._blocked = {}                 # waiter -> (endpoint, thread ident), of threads in wait()
         self._crossing = False             # the main thread is on its way in or out: no signal handlers now
 
@@ -210,6 +211,7 @@ class Gate:
     def abandon(self, reason):
         """In the child of a fork: fresh locks; the old ones may be held by threads that are not there."""
         self._lock, self._flushing = self.clock.lock(self), threading.RLock()
+        self._emptying = False
         self.inside.clear()
         self._after.clear()
         self._blocked.clear()
@@ -229,6 +231,11 @@ class Gate:
     def held(self):
         """True if the calling thread is inside."""
         return self._lock._is_owned()
+
+    @property
+    def quiet(self):
+        """True if nothing is left that some thread has to do outside the lock."""
+        return not self._after and not self._emptying
 
     def describe_waits(self):
         """One readable line for each blocked thread."""
@@ -264,6 +271,7 @@ class Gate:
             if self._flushing._is_owned() or not self._flushing.acquire(blocking=False):
                 break
             try:
+                self._emptying = True
                 after = self._after
                 while after:
                     fn, args = after.popleft()
@@ -274,6 +282,7 @@ class Gate:
                     except BaseException as error:
                         escaped = error
             finally:
+                self._emptying = False
                 self._flushing.release()
         if escaped is not None:
             raise escaped

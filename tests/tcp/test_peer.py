@@ -1,8 +1,10 @@
 """The hand-driven peer itself: it must see what there is, and fail when it should, also under -O."""
 
+import time
+
 import pytest
 
-from tipy.testing.bed import Bed
+from tipy.testing.bed import LOCAL, REMOTE, Bed
 from tipy.testing.calls import Call
 from tipy.testing.peer import Peer, pattern
 
@@ -75,3 +77,21 @@ def test_every_checksum_is_looked_at(peer):
     parse(packets[0], 0.0, None, None)
     with pytest.raises(AssertionError, match="TCP checksum"):
         parse(spoiled, 0.0, None, None)
+
+
+def test_call_has_settled_only_when_its_segments_are_out(peer, monkeypatch):
+    """Until then the thread does itself what others leave to be done: it would be woken, and not know it yet."""
+    sock = peer.bed.tcp_socket()
+    sock.bind((LOCAL, peer.local_port))
+    sock.setblocking(True)
+    transmit = peer.bed.link.transmit
+
+    def slowly(frame):
+        transmit(frame)
+        time.sleep(0.05)
+    monkeypatch.setattr(peer.bed.link, "transmit", slowly)
+    call = Call(peer.bed.clock, sock.connect, (REMOTE, peer.port))
+    peer.expect("S")
+    peer.icmp(3, 3, seq=0)
+    with pytest.raises(ConnectionRefusedError):
+        call.result()

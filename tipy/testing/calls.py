@@ -30,7 +30,7 @@ class Call:
     def settle(self):
         """Wait until the thread has ended or blocks in the stack."""
         for _ in range(int(_PATIENCE * 1000)):
-            if not self._thread.is_alive() or self._clock.waiting > self._before:
+            if not self._thread.is_alive() or self._clock.quiet and self._clock.waiting > self._before:
                 return
             self._thread.join(0.001)
         raise AssertionError("the thread neither ended nor blocked in the stack")
