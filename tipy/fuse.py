@@ -14,7 +14,6 @@ from time import monotonic
 _LENGTH = 0.00125              # seconds that a fuse burns
 _RENEW = 0.00075               # it is put off once less than that is left
 _MONOTONIC = 1                 # CLOCK_MONOTONIC
-_NANOSECOND = (0, 0, 0, 1)
 
 
 class Tick:
@@ -62,7 +61,7 @@ class Fuse(Tick):
         self._set = library.timerfd_settime
         self._set.argtypes = ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p
         setting = ctypes.c_long * 4                    # struct itimerspec: interval, then value; seconds, nanoseconds
-        self._length, self._now = setting(0, 0, 0, int(_LENGTH * 1e9)), setting(*_NANOSECOND)
+        self._length, self._now = setting(0, 0, 0, int(_LENGTH * 1e9)), setting(0, 0, 0, 1)
         self._fd = library.timerfd_create(_MONOTONIC, os.O_CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

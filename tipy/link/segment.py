@@ -12,7 +12,7 @@ and both checksums are each piece's own.
 
 from struct import Struct
 
-from tipy.checksum import checksum, pseudo_header, residue, residue_of
+from tipy.checksum import checksum, pseudo_header, residue
 from tipy.errors import PacketError
 from tipy.wire.ethernet import HEADER_LENGTH, TYPE_IPV4
 from tipy.wire.ipv4 import PROTOCOL_TCP, PROTOCOL_UDP, IPv4Header
@@ -27,31 +27,20 @@ _WORD, _TWO_WORDS, _LONG = Struct("!H"), Struct("!HH"), Struct("!I")
 
 def complete(parts, offload=None) -> list[bytes]:
     """The wire frames of a frame that is being sent: a list of buffers and its Offload (or None)."""
+    frame = b"".join(parts)
     if offload is None:
-        return [b"".join(parts)]
-    if offload.gso_size:
-        return _cut_to_send(parts, offload)
-    frame = bytearray(b"".join(parts))
-    start = HEADER_LENGTH + offload.csum_start
+        return [frame]
+    start, payload = HEADER_LENGTH + offload.csum_start, HEADER_LENGTH + offload.header_length
     at = start + offload.csum_offset
+    if offload.gso_size:
+        (pseudo,) = _WORD.unpack_from(frame, at)
+        return _pieces(frame, start, payload, len(frame), offload.gso_size, pseudo - (len(frame) - start))
+    frame = bytearray(frame)
     value = -residue(memoryview(frame)[start:]) % 0xFFFF        # the pseudo-header's sum is in the field
     if not value and offload.csum_offset == _CHECKSUM_AT[PROTOCOL_UDP]:
         value = 0xFFFF
     frame[at:at + 2] = value.to_bytes(2, "big")
     return [bytes(frame)]
-
-
-def _cut_to_send(parts, offload):
-    headers, payload, left = [], [], HEADER_LENGTH + offload.header_length
-    for part in parts:
-        if left > 0:
-            headers.append(part[:left])
-            part, left = memoryview(part)[left:], left - len(headers[-1])
-        if part:
-            payload.append(part)
-    headers, start = b"".join(headers), HEADER_LENGTH + offload.csum_start
-    (pseudo,) = _WORD.unpack_from(headers, start + _TCP_CHECKSUM)
-    return _pieces(headers, start, payload, offload.gso_size, pseudo - (len(headers) - start) - sum(map(len, payload)))
 
 
 def cut(frame, checked: bool, gso_size: int) -> list[bytes]:
@@ -78,7 +67,7 @@ def cut(frame, checked: bool, gso_size: int) -> list[bytes]:
             if end - start - tcp.header_length > gso_size:
                 payload = start + tcp.header_length
                 pseudo = pseudo_header(ip.src, ip.dst, PROTOCOL_TCP, 0)
-                return _pieces(frame[:payload], start, [memoryview(frame)[payload:end]], gso_size, pseudo)
+                return _pieces(frame, start, payload, end, gso_size, pseudo)
         return [_summed(frame, ip, start, end)]
     except PacketError:
         return [frame]
@@ -105,14 +94,11 @@ def _summed(frame, ip, start, end):
     return bytes(out)
 
 
-def _pieces(headers, start, payload, gso_size, pseudo):
-    """The wire frames of a super-segment.
-
-    headers: bytes of the frame up to the payload; start: where the TCP header begins; payload: its views, in order;
-    pseudo: residue of the pseudo-header without the length, which is each piece's own.
-    """
-    header = bytearray(headers)
-    ip_length, tcp_length, size = start - HEADER_LENGTH, len(header) - start, sum(map(len, payload))
+def _pieces(frame, start, payload, end, gso_size, pseudo):
+    """The wire frames of a super-segment. Its TCP header begins at `start`, the payload at `payload`, and that goes up to
+    `end`. pseudo: residue of the pseudo-header without the length, which is each piece's own."""
+    header, view = bytearray(frame[:payload]), memoryview(frame)
+    ip_length, tcp_length = start - HEADER_LENGTH, payload - start
     (id,), (seq,) = _WORD.unpack_from(header, _ID), _LONG.unpack_from(header, start + _SEQ)
     flags = header[start + _FLAGS]
     for at, length in ((_TOTAL_LENGTH, 4), (_IP_CHECKSUM, 2), (start + _SEQ, 4), (start + _FLAGS, 1),
@@ -120,13 +106,12 @@ def _pieces(headers, start, payload, gso_size, pseudo):
         header[at:at + length] = bytes(length)
     constant = residue(header[HEADER_LENGTH:start])        # the sums of what is the same in each
     tcp_constant = residue(header[start:]) + pseudo + tcp_length
-    views, done, pieces = _Views(payload), 0, []
-    while not pieces or done < size:
-        length = min(gso_size, size - done)
-        data = views.take(length)
-        done += length
+    pieces = []
+    for position in range(payload, max(end, payload + 1), gso_size):       # one at least
+        data = view[position:min(position + gso_size, end)]
+        length = len(data)
         how = flags
-        if done < size:
+        if position + gso_size < end:
             how &= ~(FIN | PSH)
         if pieces:
             how &= ~CWR
@@ -135,28 +120,7 @@ def _pieces(headers, start, payload, gso_size, pseudo):
         _WORD.pack_into(header, _IP_CHECKSUM, -(constant + total + id) % 0xFFFF)
         _LONG.pack_into(header, start + _SEQ, seq)
         header[start + _FLAGS] = how
-        _WORD.pack_into(header, start + _TCP_CHECKSUM, -(tcp_constant + seq + how + length + residue_of(data)) % 0xFFFF)
-        pieces.append(b"".join((header, *data)))
+        _WORD.pack_into(header, start + _TCP_CHECKSUM, -(tcp_constant + seq + how + length + residue(data)) % 0xFFFF)
+        pieces.append(b"".join((header, data)))
         seq, id = seq + length & 0xFFFFFFFF, id + 1 & 0xFFFF
     return pieces
-
-
-class _Views:
-    """Buffers in a row, taken from the front."""
-
-    def __init__(self, views):
-        self._views = list(views)
-        self._index = self._offset = 0
-
-    def take(self, length):
-        """The next `length` bytes, as a list of views."""
-        taken = []
-        while length:
-            view = self._views[self._index]
-            piece = view[self._offset:self._offset + length]
-            taken.append(piece)
-            length -= len(piece)
-            self._offset += len(piece)
-            if self._offset == len(view):
-                self._index, self._offset = self._index + 1, 0
-        return taken

@@ -88,8 +88,8 @@ class Tcp:
             _log("in %s:%d > %s:%d %s seq %d ack %d win %d len %d", format_ip(packet.src), src_port,
                  format_ip(packet.dst), dst_port, flags_text(flags), seq, ack, wnd, len(text))
         batch = self.batch
+        raw_options = frame[start + HEADER_LENGTH:text_start] if batch is not None else None
         if batch is not None and batch.tcb is not None:
-            raw_options = frame[start + HEADER_LENGTH:text_start]
             if not packet.gso_size and batch.couple(tcb, seq, ack, flags, wnd, raw_options, packet.tos, text):
                 return
             batch.flush()
@@ -97,7 +97,7 @@ class Tcp:
         seg = Segment(seq, ack, flags, wnd, up, text, options, packet.gso_size, packet.tos)
         if tcb is not None:
             if segment_arrives(tcb, seg) and batch is not None:
-                batch.follow(tcb, seg, frame[start + HEADER_LENGTH:text_start])
+                batch.follow(tcb, seg, raw_options)
         elif not packet.to_group and not packet.link_group:
             self._no_connection(packet, (packet.src, src_port), dst_port, seg)
         else:
