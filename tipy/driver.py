@@ -11,7 +11,7 @@ after the leader has left (fuse.py): a program that receives in a loop leads aga
 wake-up each time.
 
 Waking a CPU that sleeps costs as much again. So a leader whose last wait was short asks the link again and again for a
-moment before it goes to sleep.
+moment before it goes to sleep. It stays inside the gate for that, unless others want to come in.
 """
 
 import os
@@ -32,12 +32,9 @@ _yield = getattr(os, "sched_yield", int)
 
 
 class _Bell:
-    """Wakes a thread out of poll(). Ringing takes no lock: finalizers and other threads do it.
+    """Wakes a thread out of poll(). Ringing takes no lock: finalizers and other threads do it."""
 
-    eager: ask for a moment before sleeping, if the last wait was short.
-    """
-
-    def __init__(self, eager=False):
+    def __init__(self):
         if hasattr(os, "eventfd"):
             self._read_end = self._write_end = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         else:
@@ -45,8 +42,6 @@ class _Bell:
             os.set_blocking(self._read_end, False)
             os.set_blocking(self._write_end, False)
         self._rung = False
-        self._spin = _SPIN if eager else 0.0           # seconds to ask for this time
-        self._eager = eager
         self.poll = select.poll()
         self.poll.register(self._read_end, select.POLLIN)
 
@@ -63,30 +58,28 @@ class _Bell:
 
     def wait(self, milliseconds):
         """Sleep until rung, the link is readable, or time is up."""
-        ready = ()
-        if not self._rung:
-            ready = self._spin and self._ask()
-            if not ready:
-                before = monotonic()
-                ready = self.poll.poll(milliseconds)
-                if self._eager:
-                    self._spin = _SPIN if monotonic() - before < _SPIN else 0.0
+        self._heed(not self._rung and self.poll.poll(milliseconds))
+
+    def ask(self, gate, until):
+        """Look again and again, without sleeping, inside the gate: True if something has happened, False once the time
+        `until` has come or others need the gate."""
+        poll = self.poll.poll
+        while not gate.crowded and monotonic() < until:
+            ready = poll(0)
+            if ready:
+                self._heed(ready)
+                return True
+            _yield()                                   # perhaps who shall answer wants this very CPU
+        return False
+
+    def _heed(self, ready):
+        """What poll() has said: if it was the bell, that is over."""
         if self._rung or ready and ready[0][0] == self._read_end:     # its write may come after our last read
             self._rung = False
             try:
                 os.read(self._read_end, 512)
             except OSError:
                 pass
-
-    def _ask(self):
-        """Look for a moment without sleeping; what there was."""
-        poll, until = self.poll.poll, monotonic() + self._spin
-        while monotonic() < until:
-            ready = poll(0)
-            if ready:
-                return ready
-            _yield()                                   # perhaps who shall answer wants this very CPU
-        return ()
 
     def close(self):
         """Release the descriptors."""
@@ -98,7 +91,7 @@ class _Bell:
 class _PlainBell:
     """The bell of a system without poll(), Windows: links there have no descriptor to be watched."""
 
-    def __init__(self, eager=False):
+    def __init__(self):
         self._rung = False
         self._silence = threading.Lock()
         self._silence.acquire()
@@ -131,13 +124,14 @@ class Driver:
         self._running = False
         bell = _Bell if hasattr(select, "poll") else _PlainBell
         self._bell = bell()                            # of the driver's own thread
-        self._leader_bell = bell(eager=True)
+        self._leader_bell = bell()
         self._lead = threading.Lock()
         self._leader = None                            # ident of the thread that leads
         self._holder = None                            # the same, also while it has stepped aside
         self._fuse = fuse()                            # put off by every leader that leaves
         self._aside = False                            # the thread stands back
         self._more = False                             # the leader has reason to look again at once
+        self._spin = 0.0                               # seconds for which a leader asks before it sleeps
         self._link_fd = None
         self._close_later = False
         self._watched = ()                             # callables, see watch()
@@ -283,15 +277,17 @@ class Driver:
         return True
 
     def turn(self, endpoint, deadline):
-        """Leave the gate until the link is readable, a timer falls due, `endpoint` has changed or the clock reaches
-        `deadline`; then come back in and serve the stack."""
-        timeout = 0 if self._more else self._until_alarm()
-        if deadline is not None:
-            timeout = max(min(timeout, (deadline - self._stack.clock.now()) * 1000), 0)
+        """Wait until the link is readable, a timer falls due, `endpoint` has changed or the clock reaches `deadline`; then
+        serve the stack. The gate is left meanwhile, but not if something happens at once."""
         if self._leader is None:                       # after step_aside()
             self._leader = self._holder
-        bell, gate = self._leader_bell, self._stack.gate
-        gate.rest(endpoint, bell, gate.nap, bell.wait, timeout)
+        bell, gate, before = self._leader_bell, self._stack.gate, monotonic()
+        if self._more or not (self._spin and bell.ask(gate, before + self._spin)):
+            timeout = 0 if self._more else self._until_alarm()
+            if deadline is not None:
+                timeout = max(min(timeout, (deadline - self._stack.clock.now()) * 1000), 0)
+            gate.rest(endpoint, bell, gate.nap, bell.wait, timeout)
+            self._spin = _SPIN if monotonic() - before < 2 * _SPIN else 0.0
         self._more = self._running and self._serve()
 
     def pass_by(self):

@@ -50,16 +50,31 @@ class Gate:
         self._flushing = threading.RLock()  # held by the one thread that runs `_after`
         self._emptying = False             # it is doing so
         self._blocked = {}                 # waiter -> (endpoint, thread ident), of threads in wait()
+        self._at_the_door = []             # an entry for each thread that found the lock taken
         self._crossing = False             # the main thread is on its way in or out: no signal handlers now
 
     def __enter__(self):
         if self._lock._is_owned():
             raise RuntimeError("a socket call from inside the stack (from a hook or a congestion controller) "
                                "is not possible: hand the work to another thread")
-        self._lock.acquire()
+        if not self._lock.acquire(False):
+            self._queue_up()
         return self
 
+    def _queue_up(self):
+        """Come in, though the lock is taken."""
+        self._at_the_door.append(None)
+        try:
+            self._lock.acquire()
+        finally:
+            self._at_the_door.pop()
+
     def __exit__(self, *exc_info):
+        if not self.inside and not self._after:        # nearly always: no step at which a handler could do harm
+            self._lock.release()
+            if signals.deferred:
+                signals.deliver()
+            return
         main = get_ident() == signals.main_ident
         if main:
             before, self._crossing = self._crossing, True
@@ -185,7 +200,8 @@ class Gate:
             self._leave()
             sleep(*args)
         finally:
-            self._lock.acquire()
+            if not self._lock.acquire(False):
+                self._queue_up()
             if main:
                 self._crossing = before
             self._blocked.pop(waiter, None)            # a fork has emptied it
@@ -210,14 +226,22 @@ class Gate:
 
     def abandon(self, reason):
         """In the child of a fork: fresh locks; the old ones may be held by threads that are not there."""
+        inside, self.down = self._lock._is_owned(), reason
         self._lock, self._flushing = self.clock.lock(self), threading.RLock()
+        if inside:                         # it has forked in here, and will leave
+            self._lock.acquire()
         self._emptying = False
+        self._at_the_door.clear()
         self.inside.clear()
         self._after.clear()
         self._blocked.clear()
         self.poke = None
-        self.down = reason
         self._crossing = False
+
+    @property
+    def crowded(self):
+        """True if whoever is inside should leave soon: others want to come in, or work waits for that."""
+        return bool(self._at_the_door or self._after or self.inside or signals.deferred)
 
     def step_aside(self):
         """The calling thread is about to run a signal handler: it must not be the one who reads the link."""
@@ -246,12 +270,11 @@ class Gate:
     # -- leaving ----------------------------------------------------------------------------------
 
     def _leave(self):
-        if self._lock._is_owned():         # not so in the child of a fork made in here
-            try:
-                if self.inside:
-                    self._drain()
-            finally:
-                self._lock.release()
+        try:
+            if self.inside:
+                self._drain()
+        finally:
+            self._lock.release()
         if self._after:
             self._flush()
 

@@ -299,12 +299,13 @@ class TurnLock:
         self.release = lock.release
         self._is_owned = lock._is_owned
 
-    def acquire(self):
-        """Wait for the turn, then for the lock. What happens in a stack that is down needs no turn: most often it is
-        the garbage collector that closes something, long after the program."""
+    def acquire(self, blocking=True):
+        """Wait for the turn, then for the lock, which nobody without the turn holds for long: so `blocking` is always
+        meant. What happens in a stack that is down needs no turn: most often it is the garbage collector that closes
+        something, long after the program."""
         if self._gate.down is None:
             self._take(self._gate)
-        self._acquire()
+        return self._acquire()
 
 
 def _after_fork_in_child():

@@ -268,8 +268,7 @@ class UdpEndpoint(DatagramEndpoint):
         if override is not None:
             ttl = ttl if override.ttl is None else override.ttl
             tos = tos if override.tos is None else override.tos
-        self._network.send(path, PROTOCOL_UDP, [header, data], ttl=ttl, tos=tos, df=df, options=options,
-                           offload=offload)
+        self._network.send(path, PROTOCOL_UDP, [header, data], offload, ttl, tos, df, options, length)
         return len(data)
 
     def _find_path(self, ip):

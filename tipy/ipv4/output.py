@@ -17,6 +17,7 @@ from hashlib import blake2b
 
 import tipy.ipv4.options as ip_options
 from tipy.errors import os_error
+from tipy.ipv4.path import MIN_PMTU
 from tipy.wire.ipv4 import DF, HEADER_LENGTH, MAX_PACKET, MF, STRUCT, IPv4Header
 
 _ID_COUNTERS = 1024
@@ -32,34 +33,32 @@ class Output:
         self._id_key = rng.getrandbits(128).to_bytes(16, "big")
         self._ids = None                       # made when first needed
 
-    def send(self, path, protocol, parts, *, ttl=None, tos=0, df=False, id=None, options=b"", offload=None):
-        """Send one packet: `parts`, a list of buffers, starts with the transport header.
+    def send(self, path, protocol, parts, offload=None, ttl=None, tos=0, df=False, options=b"", length=None, id=None):
+        """Send one packet: `parts`, a list of buffers, starts with the transport header; `length`: of all of them, for
+        who knows it anyway.
 
         options must come from `options.prepare`. OSError(EMSGSIZE) if it does not fit the path's MTU and df
         forbids fragments, or not into 65535 bytes at all. An `offload` with gso_size 0 (a partial checksum)
         is for packets that fit.
         """
-        length = HEADER_LENGTH + len(options) + sum(map(len, parts))
-        cut = offload is not None and offload.gso_size > 0
-        if length > MAX_PACKET and not cut:
+        length = HEADER_LENGTH + len(options) + (sum(map(len, parts)) if length is None else length)
+        mtu = path.mtu
+        if df and mtu <= MIN_PMTU and not path.may_forbid_fragments:
+            df = False
+        fits = length <= mtu or offload is not None and offload.gso_size > 0
+        if not fits and (df or length > MAX_PACKET):
             raise os_error(errno.EMSGSIZE)
         if ttl is None:
             ttl = self._settings.ttl
-        if df and not path.may_forbid_fragments:
-            df = False
-        fits = cut or length <= path.mtu
-        if not fits and df:
-            raise os_error(errno.EMSGSIZE)
         if id is None:
-            pieces = -(-(length - offload.header_length) // offload.gso_size) if cut else 1
-            id = 0 if df else self._next_id(path.src, path.dst, protocol, pieces)
+            id = 0 if df else self._next_id(path.src, path.dst, protocol, _pieces(length, offload))
         self._counters["ipv4.out"] += 1
         if length > MAX_PACKET:
             length = 0                         # BIG TCP: as long as the frame is
         if options or not fits:
             header = IPv4Header(tos=tos, total_length=length, id=id, df=df, ttl=ttl, protocol=protocol,
                                 src=path.src, dst=path.dst, options=options)
-            self._send_slowly(path, header, parts, path.mtu if not fits else MAX_PACKET, offload)
+            self._send_slowly(path, header, parts, mtu if not fits else MAX_PACKET, offload)
             return
         flags = DF if df else 0
         checksum = -(0x4500 + tos + length + id + flags + (ttl << 8) + protocol + path.sum) % 0xFFFF
@@ -140,3 +139,10 @@ class Output:
         id = self._ids[index] + 1 & 0xFFFF
         self._ids[index] = id + count - 1 & 0xFFFF
         return id
+
+
+def _pieces(length, offload):
+    """How many packets the link makes of one of `length` bytes."""
+    if offload is None or not offload.gso_size:
+        return 1
+    return -(-(length - offload.header_length) // offload.gso_size)

@@ -77,25 +77,27 @@ def transmit(tcb, seq, flags, views, length, mss, tos=0, options=None):
     if __debug__ and _log.on:
         _log("%s out %s seq %d ack %d win %d len %d", tcb.name, flags_text(flags), seq - tcb.iss,
              tcb.rcv_nxt - tcb.irs, window, length)
-    hand_down(layer, path, header, views, mss if length > mss else 0, tcb.options, tos)
+    hand_down(layer, path, header, views, length, mss if length > mss else 0, tcb.options, tos)
 
 
-def hand_down(layer, path, header, views, gso_size, options, tos=0):
-    """Hand a segment to IP. `header` carries the pseudo-header's sum in its checksum field; a link that does not
+def hand_down(layer, path, header, views, length, gso_size, options, tos=0):
+    """Hand a segment with `length` bytes of text to IP. `header` carries the pseudo-header's sum in its checksum field; a link that does not
     finish checksums gets the whole one, unless it has to cut the segment anyway."""
+    header_length = len(header)
     if gso_size or path.link.tx_checksum:
         start = path.header_length + len(options.ip_options)
-        offload = _offload(gso_size, start, _CHECKSUM_AT, start + len(header))
+        offload = _offload(gso_size, start, _CHECKSUM_AT, start + header_length)
     else:
         offload = None
         header = bytearray(header)
         _CHECKSUM.pack_into(header, _CHECKSUM_AT, -residue_of([header, *views]) % 0xFFFF)
     layer.counters["tcp.out"] += 1
     df = options.pmtu_discovery
+    if df is None:
+        df = layer.settings.pmtu_discovery
     try:
-        layer.ipv4.send(path, PROTOCOL, [header, *views], ttl=options.ttl, tos=tos | options.tos,
-                        df=layer.settings.pmtu_discovery if df is None else df,
-                        options=options.ip_options, offload=offload)
+        layer.ipv4.send(path, PROTOCOL, [header, *views], offload, options.ttl, tos | options.tos, df, options.ip_options,
+                        header_length + length)
     except OSError as error:                   # local trouble is as good as a lost segment
         layer.counters["tcp.send_failed"] += 1
         if __debug__ and _log.on:
@@ -107,7 +109,7 @@ def send_bare(layer, path, local, remote, seq, ack, flags, window, socket_option
     header_length = HEADER_LENGTH + len(options)
     header = STRUCT.pack(local[1], remote[1], seq, ack, header_length << 2, flags, window,
                          (path.sum + PROTOCOL + header_length) % 0xFFFF, 0) + options
-    hand_down(layer, path, header, (), 0, socket_options)
+    hand_down(layer, path, header, (), 0, 0, socket_options)
 
 
 def _options(tcb):
