@@ -135,7 +135,7 @@ class Arp:
     def _remove(self, ip):
         entry = self._entries.pop(ip, None)
         if entry is not None:
-            entry.timer.cancel()
+            entry.timer.end()
 
     # -- our own address -------------------------------------------------------------------------------
 

@@ -3,8 +3,9 @@
 TCP restarts its retransmission timer with every acknowledgement, thousands of times for each time it
 fires. So a Timer is an object that stays in the heap: restarting it *later* only moves its `deadline`
 field, and the heap entry is corrected when it comes to the top. Cancelling leaves the entry behind as
-well, and so does restarting it *earlier*; the heap is swept when more than half of it is dead, so that a
-two-hour keepalive timer does not keep a closed connection alive for two hours.
+well, and so does restarting it *earlier*; the heap is swept whenever it has doubled. A timer that is not
+needed again is ended: it forgets what it was to call, so that a two-hour keepalive timer does not keep a
+closed connection alive for two hours.
 
 Callbacks run with the stack's gate held, in order of their deadlines.
 """
@@ -12,7 +13,7 @@ Callbacks run with the stack's gate held, in order of their deadlines.
 from heapq import heapify, heappop, heappush
 
 _NEVER = float("inf")
-_SWEEP_FROM = 256              # below this many dead entries a sweep is not worth its while
+_SWEEP_FROM = 256              # below this many entries a sweep is not worth its while
 
 
 class Timer:
@@ -37,22 +38,18 @@ class Timer:
 
     def restart_at(self, deadline):
         """Fire at the absolute time `deadline`, whatever was set before."""
-        entry = self._entry
-        if entry is not None and self.deadline is None:
-            self._timers._dead -= 1
         self.deadline = deadline
-        if entry is None:
+        entry = self._entry
+        if entry is None or deadline < entry[0]:
             self._timers._push(self, deadline)
-        elif deadline < entry[0]:
-            self._timers._push(self, deadline)
-            self._timers._died()       # the former entry
 
     def cancel(self):
         """Do not fire. Idempotent."""
-        if self.deadline is not None:
-            self.deadline = None
-            if self._entry is not None:
-                self._timers._died()
+        self.deadline = None
+
+    def end(self):
+        """Do not fire, now or ever: let go of what was to be called. Idempotent."""
+        self.deadline = self._fn = None
 
 
 class Timers:
@@ -67,7 +64,7 @@ class Timers:
         self.clock = clock
         self._heap = []                # (deadline, serial, timer); dead unless it is an armed timer's _entry
         self._serial = 0
-        self._dead = 0                 # dead entries in the heap
+        self._sweep_at = _SWEEP_FROM   # entries
         self.alarm = -_NEVER
         self.wake = None
         self.on_error = None
@@ -94,7 +91,6 @@ class Timers:
             timer = entry[2]
             if timer._entry is not entry:
                 heappop(heap)
-                self._dead -= 1
             elif timer.deadline == entry[0]:
                 return timer.deadline
             else:
@@ -109,7 +105,7 @@ class Timers:
             deadline = self.next_deadline()
             if deadline is None or deadline > now:
                 break
-            timer = heappop(self._heap)[2]
+            timer = heappop(heap)[2]
             timer._entry = timer.deadline = None
             try:
                 timer._fn()
@@ -117,7 +113,6 @@ class Timers:
                 if self.on_error is None:
                     raise
                 self.on_error(error)
-            heap = self._heap                          # a sweep makes a new one
         return heap[0][0] if heap else None
 
     def clear(self):
@@ -125,12 +120,14 @@ class Timers:
         for _, _, timer in self._heap:
             timer.deadline = timer._entry = None
         self._heap.clear()
-        self._dead = 0
 
     def _push(self, timer, deadline):
+        heap = self._heap
+        if len(heap) >= self._sweep_at:
+            self._sweep()
         self._serial += 1
         timer._entry = (deadline, self._serial, timer)
-        heappush(self._heap, timer._entry)
+        heappush(heap, timer._entry)
         if deadline < self.alarm:
             self.alarm = deadline
             self.wake()
@@ -139,23 +136,19 @@ class Timers:
         """The top entry's timer was cancelled or moved: drop the entry, or move it to its place."""
         heappop(self._heap)
         timer._entry = None
-        if timer.deadline is None:
-            self._dead -= 1
-        else:
+        if timer.deadline is not None:
             self._push(timer, timer.deadline)
 
-    def _died(self):
-        """One more entry is dead."""
-        self._dead += 1
-        if self._dead > _SWEEP_FROM and self._dead * 2 > len(self._heap):
-            live = self._live()
-            for entry in self._heap:
-                timer = entry[2]
-                if timer._entry is entry and timer.deadline is None:
-                    timer._entry = None
-            heapify(live)
-            self._heap = live
-            self._dead = 0
+    def _sweep(self):
+        """Drop the dead entries."""
+        live = self._live()
+        for entry in self._heap:
+            timer = entry[2]
+            if timer._entry is entry and timer.deadline is None:
+                timer._entry = None
+        heapify(live)
+        self._heap[:] = live
+        self._sweep_at = max(2 * len(live), _SWEEP_FROM)
 
     def _live(self):
         return [entry for entry in self._heap if entry[2]._entry is entry and entry[2].deadline is not None]

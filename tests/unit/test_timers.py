@@ -1,5 +1,6 @@
 """Timers: one heap, in order, restarted without cost, nothing left behind."""
 
+import gc
 import random
 import weakref
 
@@ -126,7 +127,7 @@ def test_heap_stays_small_however_a_timer_is_moved(clock, timers, moves):
     assert len(timers._heap) < 1000 and len(timers) <= 2
 
 
-def test_cancelled_timer_does_not_keep_its_connection_alive(timers):
+def test_ended_timer_does_not_keep_its_connection_alive(timers):
     class Connection:
         def keepalive(self):
             pass
@@ -135,10 +136,18 @@ def test_cancelled_timer_does_not_keep_its_connection_alive(timers):
     seen = weakref.WeakSet(kept)
     timers.after(1, int)
     for timer in [timers.after(7200, connection.keepalive) for connection in kept]:
-        timer.cancel()
-    del timer
+        timer.end()
+        timer.end()
     kept.clear()
-    assert len(seen) < 300
+    gc.collect()
+    assert not seen and len(timers) == 1
+
+
+def test_cancelled_timers_are_swept_out(timers):
+    live = timers.after(7200, int)
+    for _ in range(10_000):
+        timers.after(7200, int).cancel()
+    assert len(timers._heap) <= 512 and len(timers) == 1 and live.armed
 
 
 def test_any_sequence_fires_what_a_plain_list_would(clock):

@@ -238,8 +238,8 @@ class Tcb:
             self.delayed_ack.restart(self.tcp.settings.delayed_ack)
 
     def stop_timers(self):
-        """Stop all timers of this connection."""
-        self.pending = None
+        """Stop all timers of this connection, for good."""
         for timer in (self.retransmission, self.delayed_ack, self.life, self.pacer):
             if timer is not None:
-                timer.cancel()
+                timer.end()
+        self.pending = self.retransmission = self.delayed_ack = self.life = self.pacer = None

@@ -81,28 +81,31 @@ class ReceiveWindow:
 
     def offer(self, rcv_nxt, queued, rcv_mss):
         """What could be announced now with `queued` bytes unread, shrinking or not."""
-        free = min(self.space - queued, self.threshold)
-        if free < min(rcv_mss, self.space):
+        free = self.space - queued
+        if free > self.threshold:
+            free = self.threshold
+        if free < rcv_mss and free < self.space:
             return 0
         if self.scale:
-            step = 1 << self.scale
-            return (free + step - 1) & -step
+            return -(-free >> self.scale) << self.scale                # rounded up to what the field can say
         if free < self.space >> 1:
             return free // rcv_mss * rcv_mss or free
         return free
 
     def announce(self, rcv_nxt, queued, rcv_mss):
         """Choose the window to announce in a segment that acknowledges rcv_nxt; the 16-bit field."""
-        window = self.offer(rcv_nxt, queued, rcv_mss)
-        current = max(self.edge - rcv_nxt, 0)
+        window, scale = self.offer(rcv_nxt, queued, rcv_mss), self.scale
+        current = self.edge - rcv_nxt
+        if current < 0:
+            current = 0
         if window < current:
-            step = 1 << self.scale
-            window = (current + step - 1) & -step
-        window = min(window, _UNSCALED << self.scale)
+            window = -(-current >> scale) << scale
+        if window > _UNSCALED << scale:
+            window = _UNSCALED << scale
         self._filled = current < rcv_mss
         self.wnd = window
         self.edge = rcv_nxt + window
-        return window >> self.scale
+        return window >> scale
 
     def worth_telling(self, rcv_nxt, queued, rcv_mss):
         """The user has read: is the window now so much wider that the peer should hear of it?

@@ -39,7 +39,8 @@ class HyStart:
     def on_rtt(self, rtt):
         """One RTT sample in slow start."""
         self._samples += 1
-        self._current_min = min(self._current_min, rtt)
+        if rtt < self._current_min:
+            self._current_min = rtt
         if self._samples < N_RTT_SAMPLE or self._current_min == _UNKNOWN or self._last_min == _UNKNOWN:
             return
         if self._css_rounds:
