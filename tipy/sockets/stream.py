@@ -200,13 +200,12 @@ class Stream(Channel):
             tcb = self._sender(deadline)
             if flags & MSG_OOB:
                 return self._send_urgent(tcb, view, deadline)
-            how = bool(flags & MSG_MORE), bool(flags & MSG_EOR)
             try:
-                sent, size = tcb.write(view, *how), len(view)
+                sent, size = tcb.write(view, flags & MSG_MORE != 0, flags & MSG_EOR != 0), len(view)
                 if sent >= _BULK:
                     self.gate.pass_by()
                 if sent < size:
-                    sent = self._send_rest(tcb, view, sent, how, deadline, everything)
+                    sent = self._send_rest(tcb, view, sent, flags, deadline, everything)
                 return sent
             finally:
                 self.settle()
@@ -222,7 +221,7 @@ class Stream(Channel):
             self.wait(lambda: tcb.connected or tcb.state is State.CLOSED, deadline, self.sndtimeo)
         return tcb
 
-    def _send_rest(self, tcb, view, sent, how, deadline, everything):
+    def _send_rest(self, tcb, view, sent, flags, deadline, everything):
         size = len(view)
         while sent < size and (everything or not sent or deadline is None):
             try:
@@ -230,7 +229,7 @@ class Stream(Channel):
                     self.wait(lambda: tcb.writable, deadline, self.sndtimeo)
                 if sent and not everything and tcb.state is State.CLOSED:
                     break                  # the error waits for the next call
-                sent += tcb.write(view[sent:], *how)
+                sent += tcb.write(view[sent:], flags & MSG_MORE != 0, flags & MSG_EOR != 0)
             except OSError:
                 if not sent or everything:
                     raise
@@ -296,6 +295,9 @@ class Stream(Channel):
             if flags & MSG_DONTWAIT and deadline is None:
                 deadline = NOW
             if deadline == NOW and tcb.visible:
+                return tcb
+            if tcb.options.rcvlowat == 1:
+                self.wait(lambda: tcb.readable, deadline, self.rcvtimeo)
                 return tcb
             least = max(size, 1) if deadline is None else float("inf")
             if tcb.visible < least:

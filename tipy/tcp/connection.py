@@ -100,11 +100,15 @@ class Connection(Tcb):
     def readable(self):
         """A read would not block: enough data, the end of the stream, or an error."""
         queue = self.receiveq
-        if queue is not None and queue.length:
-            visible = self.visible
-            if visible and visible >= min(self.options.rcvlowat, self.rcv.space):
-                return True
+        if queue is not None and queue.length and (self.options.rcvlowat == 1 and self.urgent is None or self._enough):
+            return True
         return self.eof or self.rcv_shut or bool(self.error) or self.state is State.CLOSED
+
+    @property
+    def _enough(self):
+        """What is visible is worth waking a reader for (SO_RCVLOWAT)."""
+        visible = self.visible
+        return visible > 0 and visible >= min(self.options.rcvlowat, self.rcv.space)
 
     @property
     def writable(self):
@@ -230,7 +234,7 @@ class Connection(Tcb):
                 self.record_ends = []
             self.record_ends.append(queue.end)
         if self.state in CAN_SEND:
-            output(self, hold=more and count == size)
+            output(self, more and count == size)
         return count
 
     def write_urgent(self, view):

@@ -21,7 +21,8 @@ def validate(tcb, limited):
     else:
         if tcb.wants_room and tcb.snd_nxt >= tcb.snd_end:
             chrono.start(tcb, chrono.BUFFER)
-        tcb.cwnd_used = max(tcb.cwnd_used, packets_out)
+        if packets_out > tcb.cwnd_used:
+            tcb.cwnd_used = packets_out
         now = tcb.now()
         if tcb.tcp.settings.slow_start_after_idle and now - tcb.cwnd_stamp >= tcb.rtt.rto:
             _application_limited(tcb)

@@ -56,9 +56,10 @@ def has_unsent(tcb):
 
 def send_new(tcb, hold=False, nagle=True, limit=None):
     """Send data never sent before, at most `limit` segments; the number of segments sent."""
-    mss = segment_size(tcb)
-    tso = super_segment(tcb, mss)
+    mss = tso = segment_size(tcb)
     end_of_data, window_end = tcb.snd_end, tcb.snd_una + tcb.snd_wnd
+    if end_of_data - tcb.snd_nxt > mss or tcb.packets_out > 1:
+        tso = super_segment(tcb, mss)
     sent, limited, blocked = 0, False, False
     rate = None
     if limit is None and (tcb.cc.pacing_rate is not None or tcb.refill_until is not None):
@@ -127,7 +128,7 @@ def _note_sending(tcb, sent, limited, blocked, probe):
         if tcb.pending != "rto" and tcb.pending != "reorder":
             alarm.watch_new_data(tcb, probe)
     if sent or limited:
-        cwnd_validation.validate(tcb, limited or tcb.in_flight >= tcb.cwnd)
+        cwnd_validation.validate(tcb, limited or (tcb.packets_out if tcb.loss is None else tcb.in_flight) >= tcb.cwnd)
 
 
 def end_of_record(tcb):
@@ -175,6 +176,8 @@ def send_segment(tcb, seq, length, fin, mss):
 def _has_push(tcb, seq, end):
     """True if a write of the user's ended just here: what follows it in a segment makes it no end any more."""
     marks = tcb.push_marks
+    if marks[-1] == end:                               # nearly always
+        return end > seq
     index = bisect_right(marks, end)
     return index > 0 and marks[index - 1] == end > seq
 

@@ -38,19 +38,16 @@ class RttEstimator:
         settings, variance = self._settings, 4 * self.rttvar
         rto = self.srtt + (variance if variance > settings.rto_min else settings.rto_min)
         self.rto_unbacked = rto if rto < settings.rto_max else settings.rto_max
-        self._apply(0)                             # Karn: only a sample ends the back-off
+        self.rto, self.backoff = self.rto_unbacked, 0          # Karn: only a sample ends the back-off
 
     def back_off(self):
         """The timer fired: wait twice as long next time."""
-        self._apply(self.backoff + 1)
+        self.backoff += 1
+        self.rto = min(self.rto_unbacked * (1 << self.backoff), self._settings.rto_max)
 
     def end_back_off(self):
         """The network works again, though nothing could be measured."""
-        self._apply(0)
-
-    def _apply(self, backoff):
-        self.backoff = backoff
-        self.rto = min(self.rto_unbacked * (1 << backoff), self._settings.rto_max) if backoff else self.rto_unbacked
+        self.rto, self.backoff = self.rto_unbacked, 0
 
     def syn_was_lost(self):
         """The SYN was retransmitted and nothing could be measured (RFC 6298 5.7)."""

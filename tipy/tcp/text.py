@@ -176,7 +176,7 @@ def _schedule_ack(tcb, seg, now):
         tcb.ack_now = True
     else:
         tcb.ack_due = True
-        tcb.arm_delayed_ack()
+        tcb.arm_delayed_ack(now)
 
 
 def came_again(tcb, left, right):

@@ -131,5 +131,5 @@ def _ack_sent(tcb):
     tcb.full_segments = tcb.pushed = 0
     if tcb.quick_acks:
         tcb.quick_acks -= 1
-    if tcb.delayed_ack is not None and tcb.delayed_ack.deadline is not None:
+    if tcb.delayed_ack is not None:
         tcb.delayed_ack.cancel()
