@@ -11,8 +11,8 @@ import os
 import threading
 from time import monotonic
 
-_LENGTH = 0.00125              # seconds that a fuse burns
-_RENEW = 0.00075               # it is put off once less than that is left
+_LENGTH = 0.0015               # seconds that a fuse burns
+_RENEW = 0.0005                # it is put off once less than that is left
 _MONOTONIC = 1                 # CLOCK_MONOTONIC
 
 

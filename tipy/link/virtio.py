@@ -27,6 +27,7 @@ from tipy.link.base import LARGEST_PAYLOAD, Link
 from tipy.link.held import Held
 from tipy.link.segment import complete
 from tipy.log import channel
+from tipy.wire.ethernet import TYPE_IPV6
 
 _log = channel("link")
 
@@ -53,10 +54,10 @@ _TOO_LARGE = (errno.ENOBUFS, errno.ENOMEM, *_FRAME_REFUSED)
 
 @lru_cache(256)
 def pack_header(ethertype, offload):
-    """The header that asks for `offload` on a frame of this EtherType (two bytes); few different ones are in use."""
+    """The header that asks for `offload` on a frame whose EtherType starts with this byte; few different ones are in use."""
     gso_type = GSO_NONE
     if offload.gso_size:
-        gso_type = GSO_TCPV6 if ethertype == b"\x86\xdd" else GSO_TCPV4
+        gso_type = GSO_TCPV6 if ethertype == TYPE_IPV6 >> 8 else GSO_TCPV4
     return HEADER.pack(NEEDS_CSUM, gso_type, _ETHERNET + offload.header_length, offload.gso_size,
                        _ETHERNET + offload.csum_start, offload.csum_offset)
 
@@ -106,7 +107,7 @@ class VirtioLink(Link):
                 self.send([frame])
             return
         if self._skip:
-            parts = [_PLAIN if offload is None else pack_header(bytes(parts[0][12:14]), offload), *parts]
+            parts = [_PLAIN if offload is None else pack_header(parts[0][12], offload), *parts]
         if len(parts) > _MOST_PARTS:
             parts = [b"".join(parts)]
         try:
