@@ -38,9 +38,12 @@ class SendQueue:
 
     def slice(self, start, end):
         """The bytes start..end as a list of memoryviews. No copy."""
-        index = bisect_right(self._starts, start, self._head) - 1
+        starts = self._starts
+        index = len(starts) - 1
+        if start < starts[index]:
+            index = bisect_right(starts, start, self._head) - 1
         chunk = self._chunks[index]
-        offset = start - self._starts[index]
+        offset = start - starts[index]
         length = end - start
         if offset + length <= len(chunk):              # nearly always
             return [chunk[offset:offset + length]]
@@ -58,6 +61,8 @@ class SendQueue:
         self.start = upto
         head, starts = self._head, self._starts
         count = len(starts)
+        if upto == self.end:                           # all of it
+            head = count
         while head < count and starts[head] + len(self._chunks[head]) <= upto:
             self._chunks[head] = None
             head += 1

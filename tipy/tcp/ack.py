@@ -250,6 +250,32 @@ def _forget_marks(marks, ack):
 def _drop(tcb, ack):
     """Forget records and bytes before `ack`. Returns (wire segments, when the last of them was sent or None)."""
     records = tcb.records
+    if ack == tcb.snd_nxt and records:                 # all of it
+        acked, latest = tcb.packets_out, records[-1].sent_at
+        records.clear()
+    else:
+        acked, latest = _drop_records(tcb, records, ack)
+    tcb.packets_out -= acked
+    tcb.delivered += acked
+    queue = tcb.sendq
+    if queue is not None and queue.start < ack:
+        if ack < queue.end:
+            queue.release(ack)
+            _forget_marks(tcb.push_marks, ack)
+            if tcb.record_ends:
+                _forget_marks(tcb.record_ends, ack)
+        else:
+            queue.release(queue.end)
+            chrono.stop(tcb, chrono.BUSY)
+            tcb.push_marks.clear()
+            tcb.record_ends = None
+    if tcb.snd_up < ack:
+        tcb.snd_up = ack
+    return acked, latest
+
+
+def _drop_records(tcb, records, ack):
+    """The same for the records, if `ack` may be anywhere among them."""
     done = acked = 0
     latest = None
     for record in records:
@@ -267,18 +293,6 @@ def _drop(tcb, ack):
         latest = record.sent_at
     if done:
         del records[:done]
-    tcb.packets_out -= acked
-    tcb.delivered += acked
-    queue = tcb.sendq
-    if queue is not None and queue.start < ack:
-        queue.release(ack if ack < queue.end else queue.end)
-        if queue.start == queue.end:
-            chrono.stop(tcb, chrono.BUSY)
-        _forget_marks(tcb.push_marks, ack)
-        if tcb.record_ends:
-            _forget_marks(tcb.record_ends, ack)
-    if tcb.snd_up < ack:
-        tcb.snd_up = ack
     return acked, latest
 
 

@@ -55,9 +55,7 @@ def schedule_probe(tcb, advancing):
     else:
         delay = tcb.tcp.settings.rto_initial
     left = rtt.rto if advancing else rto_left(tcb)
-    if left > 0:
-        delay = min(delay, left)
-    tcb.arm("tlp", delay)
+    tcb.arm("tlp", left if 0 < left < delay else delay)
     return True
 
 

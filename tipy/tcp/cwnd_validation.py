@@ -38,11 +38,9 @@ def may_grow(tcb):
 
 def restart_after_idle(tcb):
     """About to send after a silence: halve cwnd for each RTO of it, down to the initial window."""
-    if tcb.packets_out or not tcb.tcp.settings.slow_start_after_idle or tcb.cc.name == "none":
-        return
-    idle = tcb.now() - tcb.last_sent
-    rto = tcb.rtt.rto
-    if idle <= rto or not tcb.data_segs_out:
+    idle, rto = tcb.now() - tcb.last_sent, tcb.rtt.rto
+    if (idle <= rto or tcb.packets_out or not tcb.data_segs_out or not tcb.tcp.settings.slow_start_after_idle
+            or tcb.cc.name == "none"):
         return
     tcb.ssthresh = remembered_ssthresh(tcb)
     floor = min(INITIAL_WINDOW, tcb.cwnd)

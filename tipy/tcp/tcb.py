@@ -213,10 +213,11 @@ class Tcb:
 
     def arm(self, what, delay):
         """Set the retransmission timer; `what` is "rto", "tlp", "reorder" or "persist"."""
-        if self.retransmission is None:
-            self.retransmission = self.tcp.timer(self, "retransmission")
+        timer = self.retransmission
+        if timer is None:
+            timer = self.retransmission = self.tcp.timer(self, "retransmission")
         self.pending = what
-        self.retransmission.restart(delay)
+        timer.restart_at(self.now() + delay)
 
     def disarm(self):
         """Stop the retransmission timer."""
