@@ -27,7 +27,7 @@ class SendQueue:
         return self.end - self.start
 
     def append(self, data):
-        """Add `data` (bytes, not to be changed by anybody) at the end."""
+        """Add `data` (bytes or a view of bytes: not to be changed by anybody) at the end."""
         chunks = self._chunks
         if len(chunks) > self._head and len(chunks[-1]) + len(data) <= _SMALL:
             chunks[-1] = memoryview(b"".join((chunks[-1], data)))

@@ -267,7 +267,7 @@ class Driver:
         the driver has stopped."""
         if not self._running or self._link_fd is None:
             return False
-        if not self._lead.acquire(blocking=False):
+        if not self._lead.acquire(False):
             self.step_aside()                          # a callback or a signal handler of the leader's own, perhaps
             return False
         self._holder = self._leader = threading.get_ident()

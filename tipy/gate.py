@@ -291,7 +291,7 @@ class Gate:
         comes meanwhile leaves its share to it, and looks again once it has let go."""
         escaped = None                     # SystemExit and the like
         while self._after:
-            if self._flushing._is_owned() or not self._flushing.acquire(blocking=False):
+            if self._flushing._is_owned() or not self._flushing.acquire(False):
                 break
             try:
                 self._emptying = True

@@ -164,7 +164,7 @@ class Engine:
     def _pass_over_tickets(self, tcb):
         """The connection is being closed with bytes unread, for which the peer would get a RST. If they are
         only what TLS itself sends (session tickets, a good-bye), they count as read. Inside the gate."""
-        if not self._state.acquire(blocking=False):
+        if not self._state.acquire(False):
             return
         try:
             unread = tcb.unread

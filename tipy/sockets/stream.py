@@ -15,9 +15,9 @@ from tipy.sockets.base import (BROKEN, FAULT, HANGUP, NOW, PEER_DONE, READABLE, 
 from tipy.sockets.constants import (MSG_DONTWAIT, MSG_EOR, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC,
                                     MSG_WAITALL, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SOL_SOCKET)
 from tipy.tcp.options import Options
-from tipy.tcp.states import State
+from tipy.tcp.states import CLOSED, State
 
-_GONE = frozenset({State.CLOSED, State.TIME_WAIT})
+_GONE = frozenset({CLOSED, State.TIME_WAIT})
 _LINGERING = frozenset({State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK})
 _NOT_INHERITED = {(SOL_SOCKET, "SO_PRIORITY")}
 _RARE_RECV = MSG_WAITALL | MSG_TRUNC | MSG_OOB | MSG_ERRQUEUE
@@ -104,7 +104,7 @@ class Stream(Channel):
                 raise os_error(errno.EISCONN)
             tcb = self.endpoint
             if self.pending:
-                if deadline == NOW and not tcb.connected and tcb.state is not State.CLOSED:
+                if deadline == NOW and not tcb.connected and tcb.state is not CLOSED:
                     raise os_error(errno.EALREADY)
             elif tcb is not None and not self._failed():
                 raise os_error(errno.EISCONN)
@@ -129,8 +129,8 @@ class Stream(Channel):
         """Wait for the outcome of the connection attempt, and report it once."""
         tcb = self.endpoint
         try:
-            if not (tcb.connected or tcb.state is State.CLOSED):
-                self.wait(lambda: tcb.connected or tcb.state is State.CLOSED, deadline, self.sndtimeo)
+            if not (tcb.connected or tcb.state is CLOSED):
+                self.wait(lambda: tcb.connected or tcb.state is CLOSED, deadline, self.sndtimeo)
         except BlockingIOError:
             raise os_error(errno.EINPROGRESS) from None
         self.pending = False
@@ -145,7 +145,7 @@ class Stream(Channel):
     def _failed(self):
         """True for the Tcb of a connection attempt that came to nothing."""
         tcb = self.endpoint
-        return not self.listening and tcb.state is State.CLOSED and not tcb.rcv_nxt    # no SYN ever came
+        return not self.listening and tcb.state is CLOSED and not tcb.rcv_nxt    # no SYN ever came
 
     def listen(self, backlog):
         """Accept connections from now on; a second call changes the backlog."""
@@ -217,8 +217,8 @@ class Stream(Channel):
         if self.readiness is not None and not self.readiness.collect():
             # what went straight to the descriptor comes first
             self.wait(self.readiness.collect, deadline, self.sndtimeo)
-        if not tcb.connected and tcb.state is not State.CLOSED:
-            self.wait(lambda: tcb.connected or tcb.state is State.CLOSED, deadline, self.sndtimeo)
+        if not tcb.connected and tcb.state is not CLOSED:
+            self.wait(lambda: tcb.connected or tcb.state is CLOSED, deadline, self.sndtimeo)
         return tcb
 
     def _send_rest(self, tcb, view, sent, flags, deadline, everything):
@@ -227,7 +227,7 @@ class Stream(Channel):
             try:
                 if not tcb.writable:
                     self.wait(lambda: tcb.writable, deadline, self.sndtimeo)
-                if sent and not everything and tcb.state is State.CLOSED:
+                if sent and not everything and tcb.state is CLOSED:
                     break                  # the error waits for the next call
                 sent += tcb.write(view[sent:], flags & MSG_MORE != 0, flags & MSG_EOR != 0)
             except OSError:
@@ -289,7 +289,7 @@ class Stream(Channel):
         """The Tcb, once a read of `size` bytes may go on. SO_RCVLOWAT makes a blocking read wait, though not for more
         than it asks for, and a poll; without waiting what is there can be read (as Linux)."""
         tcb = self.endpoint
-        if tcb is None or self.listening or tcb.state is State.CLOSED and self._reported():
+        if tcb is None or self.listening or tcb.state is CLOSED and self._reported():
             raise os_error(errno.ENOTCONN)
         if not tcb.readable:
             if flags & MSG_DONTWAIT and deadline is None:
@@ -326,7 +326,7 @@ class Stream(Channel):
                 tcb = self._await_data(flags, deadline, size - len(data))
                 if peek and wanted > 1 and tcb.unread < wanted - len(data):
                     self.wait(lambda: tcb.unread >= wanted - len(data) or tcb.eof
-                              or tcb.state is State.CLOSED, deadline, self.rcvtimeo)
+                              or tcb.state is CLOSED, deadline, self.rcvtimeo)
                 piece = b"" if tcb.error and _ended(tcb) else tcb.read(size - len(data), peek)
             except OSError:
                 if not data:
@@ -439,7 +439,7 @@ class Stream(Channel):
         if self.listening:
             return READABLE if endpoint.ready else 0
         state = endpoint.state
-        if state is State.CLOSED:
+        if state is CLOSED:
             done = READABLE | WRITABLE | PEER_DONE | HANGUP
             return done | BROKEN if endpoint.error else done
         bits = FAULT if endpoint.error else 0

@@ -10,14 +10,13 @@ from tipy.buffers import SendQueue
 from tipy.errors import os_error
 from tipy.tcp import chrono, congestion, cwnd_validation, info, text, urgent
 from tipy.tcp.output import output
-from tipy.tcp.states import CAN_SEND, State
+from tipy.tcp.states import CAN_RECEIVE, CAN_SEND, CLOSED, OPENING, State
 from tipy.tcp.tcb import Tcb
 from tipy.tcp.time_wait import travel_light
 from tipy.tcp.timeouts import keepalive_times
 
-_OPENING = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
 _ROOM = 1 << 17                # room worth a wake-up when little is left to send
-_CHUNK = 1 << 19               # at most so much is copied in one write
+_CHUNK = 1 << 19               # at most so much is taken in one write
 
 
 class Connection(Tcb):
@@ -30,7 +29,7 @@ class Connection(Tcb):
     @property
     def connected(self):
         """The handshake is done (and the connection not gone)."""
-        return self.state not in _OPENING and self.state is not State.CLOSED
+        return self.state not in OPENING and self.state is not CLOSED
 
     @property
     def unread(self):
@@ -102,7 +101,7 @@ class Connection(Tcb):
         queue = self.receiveq
         if queue is not None and queue.length and (self.options.rcvlowat == 1 and self.urgent is None or self._enough):
             return True
-        return self.eof or self.rcv_shut or bool(self.error) or self.state is State.CLOSED
+        return self.eof or self.rcv_shut or bool(self.error) or self.state is CLOSED
 
     @property
     def _enough(self):
@@ -115,7 +114,7 @@ class Connection(Tcb):
         """A write would not block: room, or an error to report."""
         if self.state in CAN_SEND and not self.fin_queued:
             return self.enough_room
-        return self.state not in _OPENING
+        return self.state not in OPENING
 
     def take_error(self):
         """The pending error (errno or 0); reading it clears it (SO_ERROR)."""
@@ -183,7 +182,7 @@ class Connection(Tcb):
         if text.read(self, queued):
             self.ack_now = True
             output(self)
-        elif self.state in (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2):
+        elif self.state in CAN_RECEIVE:
             if rcv.worth_telling(self.rcv_nxt, queued, self.rcv_mss):
                 self.ack_now = True
                 output(self)
@@ -197,7 +196,7 @@ class Connection(Tcb):
         both the end of this and what is written after it. Raises BrokenPipeError, the pending error, or ENOTCONN.
         """
         if self.state not in CAN_SEND or self.fin_queued:
-            if self.state not in _OPENING or self.fin_queued:
+            if self.state not in OPENING or self.fin_queued:
                 self._cannot_send()
         elif self.error:
             raise os_error(self.take_error())
@@ -214,7 +213,8 @@ class Connection(Tcb):
     def _take(self, view, more, record):
         """Take what there is room for, and send; the number of bytes."""
         size = len(view)
-        count = min(size, self.room, _CHUNK)
+        room = self.room
+        count = size if size <= room and size <= _CHUNK else min(room, _CHUNK)
         self.wants_room = count < size
         if count <= 0:
             return 0
@@ -226,7 +226,8 @@ class Connection(Tcb):
             cwnd_validation.restart_after_idle(self)
         if queue.start == queue.end:
             chrono.start(self, chrono.BUSY)
-        queue.append(bytes(view[:count]))
+        piece = view[:count]
+        queue.append(piece if type(view.obj) is bytes else bytes(piece))       # what can still change is copied
         if not more if count == size else not self.lowat:
             self.push_marks.append(queue.end)
         if record and count == size:
@@ -258,7 +259,7 @@ class Connection(Tcb):
 
     def shutdown_write(self):
         """Nothing more will be written: a FIN goes out after what is queued."""
-        if self.fin_queued or self.state is State.CLOSED:
+        if self.fin_queued or self.state is CLOSED:
             return
         if self.state is State.SYN_SENT:
             self.tcp.forget(self)
@@ -276,7 +277,7 @@ class Connection(Tcb):
             self.tcp.forget(self)
         elif self.unread or linger is not None and linger <= 0:
             self.abort()
-        elif self.state is State.CLOSED:
+        elif self.state is CLOSED:
             self.tcp.forget(self)
         elif not self.fin_queued:
             self._queue_fin()
@@ -311,7 +312,7 @@ class Connection(Tcb):
             self.rcv.resize(options.rcvbuf)
         if options.window_clamp:
             self.rcv.clamp(options.window_clamp)
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             return
         if options.quickack or options.quickack is not self.quickack:
             self._quick_ack(options.quickack)

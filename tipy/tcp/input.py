@@ -19,7 +19,7 @@ from tipy.tcp.challenge import allowed, challenge
 from tipy.tcp.listen import offered_ecn
 from tipy.tcp.output import output, send_ack, send_syn
 from tipy.tcp.seq import MASK, ticks_back
-from tipy.tcp.states import CAN_RECEIVE, CAN_SEND, State
+from tipy.tcp.states import CAN_RECEIVE, CAN_SEND, ESTABLISHED, State
 from tipy.wire.tcp import ACK, CWR, ECE, FIN, NO_OPTIONS, PSH, RST, SYN, URG
 
 PAWS_FORGET = 24 * 86400.0     # a timestamp this old says nothing any more (RFC 7323 section 5.5)
@@ -30,7 +30,7 @@ _AFTER_FIN = frozenset({State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING})
 def segment_arrives(tcb, seg):
     """Process a segment for a connection in any state but CLOSED and LISTEN. True if it was just what was expected."""
     tcb.segs_in += seg.wire_count
-    if tcb.state is State.ESTABLISHED and predicted(tcb, seg):
+    if tcb.state is ESTABLISHED and predicted(tcb, seg):
         batch = tcb.tcp.batch
         if batch is None:
             output(tcb)

@@ -25,7 +25,7 @@ from tipy.tcp.options import Options
 from tipy.tcp.output import has_unsent, output, send_reset, send_syn
 from tipy.tcp.segment import Segment
 from tipy.tcp.seq import MASK, unwrap
-from tipy.tcp.states import State
+from tipy.tcp.states import OPENING, State
 from tipy.tcp.tcb import TIMESTAMP_OPTION
 from tipy.tcp.transmit import PROTOCOL, send_bare
 from tipy.tcp.window import ReceiveWindow
@@ -159,7 +159,7 @@ class Tcp:
         if error.errno == errno.EMSGSIZE and error.mtu:
             if tcb.state is not State.SYN_RECEIVED or tcb.listener is None:    # no SYN,ACK is too large
                 self._packet_too_big(tcb, error.mtu)
-        elif tcb.state in (State.SYN_SENT, State.SYN_RECEIVED):
+        elif tcb.state in OPENING:
             if tcb.listener is None:
                 self.fail(tcb, error.errno)
             elif error.type != DESTINATION_UNREACHABLE or error.code in _NO_WAY_BACK:

@@ -18,14 +18,13 @@ from tipy.link.base import LARGEST_PAYLOAD
 from tipy.tcp import alarm, chrono, cwnd_validation, pacing
 from tipy.tcp.loss import Phase
 from tipy.tcp.records import Sent, split
-from tipy.tcp.states import CAN_TRANSMIT, State
+from tipy.tcp.states import CAN_TRANSMIT, OPENING, State
 from tipy.tcp.transmit import timestamp, transmit
 from tipy.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, TcpOptions, pack_options
 
 ECT0 = 0x02
 _SOON = 0.002                          # seconds
 _BURST = 44                            # segments: 64 KB of ordinary size
-_HANDSHAKE = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
 
 
 def output(tcb, hold=False, nagle=True):
@@ -293,7 +292,7 @@ def _collapse(tcb, index, room):
 
 def send_ack(tcb):
     """Send a bare ACK now."""
-    if tcb.state in _HANDSHAKE and not tcb.rcv_nxt:
+    if tcb.state in OPENING and not tcb.rcv_nxt:
         return
     transmit(tcb, _acceptable(tcb), ACK, [], 0, 0)
 

@@ -56,6 +56,10 @@ MOVES = {
 for _moves in MOVES.values():
     _moves.add(_S.CLOSED)
 
+#: asked for with every segment: a name is found at once, an attribute of an enum takes a while
+CLOSED, ESTABLISHED = _S.CLOSED, _S.ESTABLISHED
+#: states before the handshake is done
+OPENING = frozenset({_S.SYN_SENT, _S.SYN_RECEIVED})
 #: states in which the user may still send
 CAN_SEND = frozenset({_S.ESTABLISHED, _S.CLOSE_WAIT})
 #: states in which data may still arrive
