@@ -1,6 +1,5 @@
 """The quick form: which rows, and what a machine that permits less cannot have."""
 
-import time
 from functools import partial
 
 from tipy.bench import bulk, clients, latency, pings, programs, rates, scale

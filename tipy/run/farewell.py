@@ -13,13 +13,13 @@ from threading import Lock, get_ident          # as they are now: the program ma
 
 from tipy import stack as stacks
 from tipy.gate import Gate
-from tipy.tcp.states import State
+from tipy.tcp.states import CLOSED, FIN_WAIT_2, TIME_WAIT
 
 _PATIENCE = 2.0                        # seconds without any progress, then we leave
 _COURTESY = 0.2                        # seconds a peer has to close its side, too
 _GLANCE = 0.01
-_DELIVERED = frozenset({State.FIN_WAIT_2, State.TIME_WAIT, State.CLOSED})
-_DONE = frozenset({State.TIME_WAIT, State.CLOSED})
+_DELIVERED = frozenset({FIN_WAIT_2, TIME_WAIT, CLOSED})
+_DONE = frozenset({TIME_WAIT, CLOSED})
 
 
 class _LastGate(Gate):

@@ -15,10 +15,10 @@ from tipy.sockets.base import (BROKEN, FAULT, HANGUP, NOW, PEER_DONE, READABLE, 
 from tipy.sockets.constants import (MSG_DONTWAIT, MSG_EOR, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC,
                                     MSG_WAITALL, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SOL_SOCKET)
 from tipy.tcp.options import Options
-from tipy.tcp.states import CLOSED, State
+from tipy.tcp.states import CLOSED, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT_1, LAST_ACK, SYN_SENT, TIME_WAIT
 
-_GONE = frozenset({CLOSED, State.TIME_WAIT})
-_LINGERING = frozenset({State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK})
+_GONE = frozenset({CLOSED, TIME_WAIT})
+_LINGERING = frozenset({FIN_WAIT_1, CLOSING, LAST_ACK})
 _NOT_INHERITED = {(SOL_SOCKET, "SO_PRIORITY")}
 _RARE_RECV = MSG_WAITALL | MSG_TRUNC | MSG_OOB | MSG_ERRQUEUE
 _BULK = 1 << 16               # bytes in one call: a program that writes like this is inside the stack most of the time
@@ -90,7 +90,7 @@ class Stream(Channel):
         with self.gate:
             self.alive()
             tcb = self.endpoint
-            if tcb is None or self.listening or not tcb.connected or tcb.state is State.TIME_WAIT:
+            if tcb is None or self.listening or not tcb.connected or tcb.state is TIME_WAIT:
                 raise os_error(errno.ENOTCONN)
             return tcb.remote
 
@@ -360,7 +360,7 @@ class Stream(Channel):
                 return
             if tcb is None or tcb.state in _GONE:
                 raise os_error(errno.ENOTCONN)
-            if tcb.state is State.SYN_SENT:
+            if tcb.state is SYN_SENT:
                 tcb.abort()
                 tcb.error = errno.ECONNRESET               # as Linux, where this is a disconnect
                 self.pending = False
@@ -451,7 +451,7 @@ class Stream(Channel):
             bits |= WRITABLE
         if state in _PEER_DONE or self.read_shut:
             bits |= PEER_DONE | READABLE
-            if state is not State.CLOSE_WAIT and state is not State.ESTABLISHED:
+            if state is not CLOSE_WAIT and state is not ESTABLISHED:
                 bits |= HANGUP | WRITABLE
         return bits
 
@@ -471,4 +471,4 @@ def _ended(tcb):
     return tcb.eof and not tcb.unread
 
 
-_PEER_DONE = frozenset({State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING, State.TIME_WAIT})
+_PEER_DONE = frozenset({CLOSE_WAIT, LAST_ACK, CLOSING, TIME_WAIT})

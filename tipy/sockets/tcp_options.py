@@ -7,7 +7,7 @@ from tipy.sockets.constants import IPPROTO_TCP
 from tipy.sockets.options import (INT, MIN_RCVBUF, NAME, RAW, STREAM, Option, add_rows, attribute, remember, setting,
                                   switch)
 from tipy.tcp import congestion, info
-from tipy.tcp.states import State
+from tipy.tcp.states import CLOSED, LISTEN
 
 _TCP_INFO_SIZE = 232
 _LEAST_CLAMP = MIN_RCVBUF // 2
@@ -40,7 +40,7 @@ def _get_clamp(channel):
 
 
 def _set_clamp(channel, value):
-    closed = channel.endpoint is None or not channel.listening and channel.endpoint.state is State.CLOSED
+    closed = channel.endpoint is None or not channel.listening and channel.endpoint.state is CLOSED
     if value == 0 and not closed:
         raise os_error(errno.EINVAL)
     channel.options.window_clamp = max(value, _LEAST_CLAMP) if value else None
@@ -84,7 +84,7 @@ def _get_info(channel):
     tcb = channel.endpoint
     if tcb is not None and not channel.listening:
         return info.pack(tcb)
-    return bytes((State.LISTEN if channel.listening else State.CLOSED,)).ljust(_TCP_INFO_SIZE, b"\0")
+    return bytes((LISTEN if channel.listening else CLOSED,)).ljust(_TCP_INFO_SIZE, b"\0")
 
 
 def _get_congestion(channel):

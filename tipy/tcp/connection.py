@@ -10,7 +10,8 @@ from tipy.buffers import SendQueue
 from tipy.errors import os_error
 from tipy.tcp import chrono, congestion, cwnd_validation, info, text, urgent
 from tipy.tcp.output import output
-from tipy.tcp.states import CAN_RECEIVE, CAN_SEND, CLOSED, OPENING, State
+from tipy.tcp.states import (CAN_RECEIVE, CAN_SEND, CLOSED, CLOSE_WAIT, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, LAST_ACK,
+                             OPENING, SYN_RECEIVED, SYN_SENT, TIME_WAIT)
 from tipy.tcp.tcb import Tcb
 from tipy.tcp.time_wait import travel_light
 from tipy.tcp.timeouts import keepalive_times
@@ -261,7 +262,7 @@ class Connection(Tcb):
         """Nothing more will be written: a FIN goes out after what is queued."""
         if self.fin_queued or self.state is CLOSED:
             return
-        if self.state is State.SYN_SENT:
+        if self.state is SYN_SENT:
             self.tcp.forget(self)
             return
         self._queue_fin(at_once=False)
@@ -273,7 +274,7 @@ class Connection(Tcb):
             return
         self.orphan = True
         linger = self.options.linger
-        if self.state is State.SYN_SENT:
+        if self.state is SYN_SENT:
             self.tcp.forget(self)
         elif self.unread or linger is not None and linger <= 0:
             self.abort()
@@ -281,26 +282,26 @@ class Connection(Tcb):
             self.tcp.forget(self)
         elif not self.fin_queued:
             self._queue_fin()
-        elif self.state is State.FIN_WAIT_2:
+        elif self.state is FIN_WAIT_2:
             self.tcp.start_fin_wait_2(self)
-        elif self.state is State.TIME_WAIT:
+        elif self.state is TIME_WAIT:
             travel_light(self)
 
     def abort(self):
         """Send a RST and forget the connection. TIME-WAIT ends by itself: there is nobody left to tell."""
         self.orphan = True
-        if self.state is not State.TIME_WAIT:
+        if self.state is not TIME_WAIT:
             self.tcp.abort(self)
 
     def _queue_fin(self, at_once=True):
         """The FIN goes out behind what is queued; during a handshake `at_once` or (as on Linux) when that is done."""
         self.fin_queued = True
-        if self.state is State.SYN_RECEIVED and not at_once:
+        if self.state is SYN_RECEIVED and not at_once:
             return
-        if self.state is State.CLOSE_WAIT:
-            self.enter(State.LAST_ACK)
-        elif self.state in (State.ESTABLISHED, State.SYN_RECEIVED):
-            self.enter(State.FIN_WAIT_1)
+        if self.state is CLOSE_WAIT:
+            self.enter(LAST_ACK)
+        elif self.state in (ESTABLISHED, SYN_RECEIVED):
+            self.enter(FIN_WAIT_1)
         output(self)
 
     # -- options ----------------------------------------------------------------------------------
@@ -322,7 +323,7 @@ class Connection(Tcb):
             self.cc = chosen(self)
         if self.connected:
             self.update_mss()
-            if options.keepalive and not self.orphan and self.state is not State.TIME_WAIT:
+            if options.keepalive and not self.orphan and self.state is not TIME_WAIT:
                 silent = self.now() - max(self.last_heard, self.last_received)
                 self.arm_life(max(keepalive_times(self)[0] - silent, 0.0))
             output(self, nagle=not options.nodelay)    # TCP_NODELAY pushes out even what a cork holds

@@ -19,12 +19,13 @@ from tipy.tcp.challenge import allowed, challenge
 from tipy.tcp.listen import offered_ecn
 from tipy.tcp.output import output, send_ack, send_syn
 from tipy.tcp.seq import MASK, ticks_back
-from tipy.tcp.states import CAN_RECEIVE, CAN_SEND, ESTABLISHED, State
+from tipy.tcp.states import (CAN_RECEIVE, CAN_SEND, CLOSED, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2,
+                             LAST_ACK, SYN_RECEIVED, SYN_SENT, TIME_WAIT)
 from tipy.wire.tcp import ACK, CWR, ECE, FIN, NO_OPTIONS, PSH, RST, SYN, URG
 
 PAWS_FORGET = 24 * 86400.0     # a timestamp this old says nothing any more (RFC 7323 section 5.5)
 PAWS_WINDOW = 1                # ticks by which a timestamp may run backwards, as on Linux
-_AFTER_FIN = frozenset({State.CLOSE_WAIT, State.LAST_ACK, State.CLOSING})
+_AFTER_FIN = frozenset({CLOSE_WAIT, LAST_ACK, CLOSING})
 
 
 def segment_arrives(tcb, seg):
@@ -37,14 +38,14 @@ def segment_arrives(tcb, seg):
         else:
             batch.due[tcb] = None                      # one decision for all that came in this batch
         return True
-    if tcb.state is State.SYN_SENT:
+    if tcb.state is SYN_SENT:
         syn_sent(tcb, seg)
         return False
     seg.unwrap(tcb.rcv_nxt, tcb.snd_una)
-    if tcb.state is State.TIME_WAIT:
+    if tcb.state is TIME_WAIT:
         time_wait.segment_arrives(tcb, seg)
         return False
-    if tcb.state is State.SYN_RECEIVED and tcb.listener is not None and not handshake.may_go_on(tcb, seg):
+    if tcb.state is SYN_RECEIVED and tcb.listener is not None and not handshake.may_go_on(tcb, seg):
         return False
     if not seg.flags & (ACK | RST | SYN):
         return False                                   # no peer of ours would say that; Linux does not answer it either
@@ -129,14 +130,14 @@ def syn_sent(tcb, seg):
     if flags & ACK:
         tcb.ecn_ok = tcb.tcp.settings.ecn == 1 and flags & (ECE | CWR) == ECE
         _syn_acked(tcb, seg)
-        tcb.enter(State.ESTABLISHED)
+        tcb.enter(ESTABLISHED)
         tcb.tcp.established(tcb)
         _rest_of_syn(tcb, seg)
         tcb.ack_now = True                             # carried by the first data, if there is some
         output(tcb)
         tcb.tcp.gate.notify(tcb)
     else:                                              # simultaneous open: both ends have sent a SYN
-        tcb.enter(State.SYN_RECEIVED)
+        tcb.enter(SYN_RECEIVED)
         tcb.ecn_ok = tcb.tcp.settings.ecn == 1 and offered_ecn(flags)
         tcb.snd_wnd, tcb.snd_wl1 = seg.wnd, seg.seq
         tcb.max_window = max(tcb.max_window, seg.wnd)
@@ -276,17 +277,17 @@ def rst_step(tcb, seg):
 def _reset(tcb):
     """The peer's RST is good: the connection is gone."""
     tcb.tcp.counters["tcp.resets_in"] += 1
-    if tcb.state is State.SYN_RECEIVED and tcb.listener is not None:
+    if tcb.state is SYN_RECEIVED and tcb.listener is not None:
         tcb.tcp.forget(tcb)                            # a passive open goes back to LISTEN, silently
     else:
-        tcb.tcp.fail(tcb, errno.EPIPE if tcb.state is State.CLOSE_WAIT else errno.ECONNRESET)
+        tcb.tcp.fail(tcb, errno.EPIPE if tcb.state is CLOSE_WAIT else errno.ECONNRESET)
 
 
 def syn_step(tcb, seg):
     """Fourth check (RFC 5961 section 4): a SYN on a live connection is challenged, wherever it lies."""
     if not seg.flags & SYN:
         return True
-    if (tcb.state is State.SYN_RECEIVED and tcb.listener is None and seg.seq == tcb.irs and seg.flags & ACK
+    if (tcb.state is SYN_RECEIVED and tcb.listener is None and seg.seq == tcb.irs and seg.flags & ACK
             and seg.end == seg.seq + 1 and seg.ack == tcb.snd_nxt):
         return True                                    # simultaneous open: the peer's half of it
     challenge(tcb)
@@ -297,7 +298,7 @@ def ack_step(tcb, seg):
     """Fifth check: the ACK field; with it SYN-RECEIVED becomes ESTABLISHED and our FIN may be acknowledged."""
     if not seg.flags & ACK:
         return False
-    if tcb.state is State.SYN_RECEIVED and not _complete_handshake(tcb, seg):
+    if tcb.state is SYN_RECEIVED and not _complete_handshake(tcb, seg):
         return False
     _update_timestamp(tcb, seg)
     before = tcb.snd_una
@@ -307,7 +308,7 @@ def ack_step(tcb, seg):
         return False
     if tcb.snd_una > before:
         _after_ack(tcb)
-    return tcb.state is not State.CLOSED and tcb.state is not State.TIME_WAIT
+    return tcb.state is not CLOSED and tcb.state is not TIME_WAIT
 
 
 def _complete_handshake(tcb, seg):
@@ -322,10 +323,10 @@ def _complete_handshake(tcb, seg):
             return False
         tcb.challenged_at = None                       # what the handshake was asked does not count any more
     _syn_acked(tcb, seg)
-    tcb.enter(State.ESTABLISHED)
+    tcb.enter(ESTABLISHED)
     tcb.tcp.established(tcb)
     if tcb.fin_queued:                                 # shutdown() came before the handshake was done
-        tcb.enter(State.FIN_WAIT_1)
+        tcb.enter(FIN_WAIT_1)
     if listener is not None:
         listener.completed(tcb)
     else:
@@ -348,14 +349,14 @@ def _after_ack(tcb):
     """SND.UNA has moved: room for the user to write, and perhaps the end of our half of the connection."""
     state, tcp = tcb.state, tcb.tcp
     if tcb.fin_queued and tcb.snd_una > tcb.snd_end:
-        if state is State.FIN_WAIT_1:
-            tcb.enter(State.FIN_WAIT_2)
+        if state is FIN_WAIT_1:
+            tcb.enter(FIN_WAIT_2)
             if tcb.orphan:
                 tcp.start_fin_wait_2(tcb)
             tcp.gate.notify(tcb)
-        elif state is State.CLOSING:
+        elif state is CLOSING:
             tcp.start_time_wait(tcb)
-        elif state is State.LAST_ACK:
+        elif state is LAST_ACK:
             tcp.forget(tcb)
         return
     if (tcb.wants_room or tcb.waiters or tcb.readiness is not None) and state in CAN_SEND and tcb.enough_room:
@@ -381,7 +382,7 @@ def text_step(tcb, seg):
         return True
     new = seg.seq + len(seg.text) > tcb.rcv_nxt        # text never seen before, or a FIN behind such text
     if tcb.state in CAN_RECEIVE:
-        if new and (tcb.orphan or tcb.rcv_shut) and tcb.state is not State.ESTABLISHED:
+        if new and (tcb.orphan or tcb.rcv_shut) and tcb.state is not ESTABLISHED:
             return _refuse(tcb, seg)                   # nobody will ever read this (RFC 2525 section 2.17)
         if text.beyond_window(tcb, seg):
             return True
@@ -399,7 +400,7 @@ def text_step(tcb, seg):
 def _refuse(tcb, seg):
     """Text that has no place to go: the connection is reset."""
     tcb.tcp.reset_for(tcb.path, tcb.local, tcb.remote, seg)
-    tcb.tcp.fail(tcb, errno.EPIPE if tcb.state is State.CLOSE_WAIT else errno.ECONNRESET)
+    tcb.tcp.fail(tcb, errno.EPIPE if tcb.state is CLOSE_WAIT else errno.ECONNRESET)
     return False
 
 
@@ -411,12 +412,12 @@ def fin_step(tcb, seg):
     tcb.eof = tcb.ack_now = True
     tcb.sack_blocks = tcb.early = None                 # after this there is nothing
     tcp, state = tcb.tcp, tcb.state
-    if state is State.ESTABLISHED:
-        tcb.enter(State.CLOSE_WAIT)
-    elif state is State.FIN_WAIT_1:
+    if state is ESTABLISHED:
+        tcb.enter(CLOSE_WAIT)
+    elif state is FIN_WAIT_1:
         send_ack(tcb)                                  # with what there is to say about duplicates, as on Linux
-        tcb.enter(State.CLOSING)
-    elif state is State.FIN_WAIT_2:
+        tcb.enter(CLOSING)
+    elif state is FIN_WAIT_2:
         send_ack(tcb)
         tcp.start_time_wait(tcb)
     tcb.dsack = None

@@ -25,7 +25,8 @@ from tipy.tcp.options import Options
 from tipy.tcp.output import has_unsent, output, send_reset, send_syn
 from tipy.tcp.segment import Segment
 from tipy.tcp.seq import MASK, unwrap
-from tipy.tcp.states import OPENING, State
+from tipy.tcp.states import (CLOSED, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, LAST_ACK, OPENING,
+                             SYN_RECEIVED, SYN_SENT, TIME_WAIT)
 from tipy.tcp.tcb import TIMESTAMP_OPTION
 from tipy.tcp.transmit import PROTOCOL, send_bare
 from tipy.tcp.window import ReceiveWindow
@@ -38,9 +39,9 @@ _log = channel("tcp.segments")
 
 _STATELESS = Options()
 _ISS_STEP = 65537              # a connection that follows a TIME-WAIT starts so far above it, as Linux
-_SENDS_RESET = frozenset({State.SYN_RECEIVED, State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2,
-                          State.CLOSE_WAIT})
-_SENDS_RESET_IF_UNSENT = frozenset({State.CLOSING, State.LAST_ACK})
+_SENDS_RESET = frozenset({SYN_RECEIVED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2,
+                          CLOSE_WAIT})
+_SENDS_RESET_IF_UNSENT = frozenset({CLOSING, LAST_ACK})
 _NO_WAY_BACK = frozenset({NET_UNREACHABLE, HOST_UNREACHABLE})
 
 
@@ -157,7 +158,7 @@ class Tcp:
             self.counters["tcp.drop_icmp_sequence"] += 1
             return
         if error.errno == errno.EMSGSIZE and error.mtu:
-            if tcb.state is not State.SYN_RECEIVED or tcb.listener is None:    # no SYN,ACK is too large
+            if tcb.state is not SYN_RECEIVED or tcb.listener is None:    # no SYN,ACK is too large
                 self._packet_too_big(tcb, error.mtu)
         elif tcb.state in OPENING:
             if tcb.listener is None:
@@ -251,7 +252,7 @@ class Tcp:
             self.ports.release(key)
         self.connections[(ip, port, *remote)] = tcb
         tcb.rcv.initial(0)
-        tcb.enter(State.SYN_SENT)
+        tcb.enter(SYN_SENT)
         self.counters["tcp.active_opens"] += 1
         tcb.syn_sent_at = self.clock.now()
         send_syn(tcb)
@@ -260,7 +261,7 @@ class Tcp:
 
     def _may_replace(self, old):
         """May a connection in TIME-WAIT give way to a new one with the same addresses?"""
-        if old.state is State.TIME_WAIT and old.ts_ok and self.clock.now() - old.last_heard > 1.0:
+        if old.state is TIME_WAIT and old.ts_ok and self.clock.now() - old.last_heard > 1.0:
             self.forget(old)
             return True
         return False
@@ -305,7 +306,7 @@ class Tcp:
         tcb.segs_in += 1
         if listener.owner is not None and listener.owner in self.ports:
             self.ports.inherit(tcb, local[0], listener.owner)
-        tcb.enter(State.SYN_RECEIVED)
+        tcb.enter(SYN_RECEIVED)
         self.connections[(*local, *remote)] = tcb
         self.counters["tcp.passive_opens"] += 1
         return tcb
@@ -343,7 +344,7 @@ class Tcp:
 
     def start_time_wait(self, tcb):
         """Both FINs are acknowledged; wait until no old segment can turn up any more (RFC 9293 section 3.6.1)."""
-        tcb.enter(State.TIME_WAIT)
+        tcb.enter(TIME_WAIT)
         tcb.disarm()
         tcb.arm_life(self.settings.time_wait)
         self.time_waits[tcb] = None
@@ -389,10 +390,10 @@ class Tcp:
 
     def forget(self, tcb):
         """Take a connection out of the tables: CLOSED. Idempotent."""
-        if tcb.state is State.CLOSED:
+        if tcb.state is CLOSED:
             return
         listener, tcb_key = tcb.listener, (*tcb.local, *tcb.remote)
-        tcb.enter(State.CLOSED)
+        tcb.enter(CLOSED)
         tcb.stop_timers()
         tcb.ack_now = False
         if tcb.records:

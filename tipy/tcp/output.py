@@ -18,7 +18,7 @@ from tipy.link.base import LARGEST_PAYLOAD
 from tipy.tcp import alarm, chrono, cwnd_validation, pacing
 from tipy.tcp.loss import Phase
 from tipy.tcp.records import Sent, split
-from tipy.tcp.states import CAN_TRANSMIT, OPENING, State
+from tipy.tcp.states import CAN_TRANSMIT, OPENING, SYN_RECEIVED, SYN_SENT
 from tipy.tcp.transmit import timestamp, transmit
 from tipy.wire.tcp import ACK, CWR, ECE, FIN, PSH, RST, SYN, TcpOptions, pack_options
 
@@ -301,7 +301,7 @@ def _acceptable(tcb):
     """The sequence number of a segment without text: SND.NXT, but not beyond the window of a peer that has shrunk it,
     who might drop it (Linux's tcp_acceptable_seq)."""
     beyond = tcb.snd_nxt - tcb.snd_window_end
-    in_handshake = tcb.listener is not None and tcb.state is State.SYN_RECEIVED
+    in_handshake = tcb.listener is not None and tcb.state is SYN_RECEIVED
     if beyond <= 0 or in_handshake or tcb.wscale_ok and beyond < 1 << tcb.rcv.scale:
         return tcb.snd_nxt
     return tcb.snd_window_end
@@ -314,7 +314,7 @@ def send_probe(tcb):
 
 def send_reset(tcb):
     """Tell the peer that this connection is gone."""
-    if tcb.state is State.SYN_SENT:
+    if tcb.state is SYN_SENT:
         transmit(tcb, tcb.snd_nxt, RST, [], 0, 0)
     else:
         transmit(tcb, _acceptable(tcb), RST | ACK, [], 0, 0)
@@ -331,7 +331,7 @@ def send_syn(tcb):
     settings = tcb.tcp.settings
     first = not tcb.retries
     flags = SYN
-    if tcb.state is State.SYN_RECEIVED:
+    if tcb.state is SYN_RECEIVED:
         flags |= ACK
         if tcb.ecn_ok:
             flags |= ECE

@@ -39,32 +39,33 @@ class State(IntEnum):
         return self.name.replace("_", "-")
 
 
-_S = State
+# the same by name: an enum's attribute takes longer to find than a state to be compared
+(ESTABLISHED, SYN_SENT, SYN_RECEIVED, FIN_WAIT_1, FIN_WAIT_2, TIME_WAIT, CLOSED, CLOSE_WAIT, LAST_ACK, LISTEN,
+ CLOSING) = State
+
 MOVES = {
-    _S.CLOSED: {_S.SYN_SENT, _S.SYN_RECEIVED, _S.LISTEN},
-    _S.LISTEN: {_S.SYN_RECEIVED},
-    _S.SYN_SENT: {_S.SYN_RECEIVED, _S.ESTABLISHED},
-    _S.SYN_RECEIVED: {_S.ESTABLISHED, _S.FIN_WAIT_1, _S.CLOSE_WAIT},
-    _S.ESTABLISHED: {_S.FIN_WAIT_1, _S.CLOSE_WAIT},
-    _S.FIN_WAIT_1: {_S.FIN_WAIT_2, _S.CLOSING, _S.TIME_WAIT},
-    _S.FIN_WAIT_2: {_S.TIME_WAIT},
-    _S.CLOSING: {_S.TIME_WAIT},
-    _S.CLOSE_WAIT: {_S.LAST_ACK},
-    _S.LAST_ACK: set(),
-    _S.TIME_WAIT: set(),
+    CLOSED: {SYN_SENT, SYN_RECEIVED, LISTEN},
+    LISTEN: {SYN_RECEIVED},
+    SYN_SENT: {SYN_RECEIVED, ESTABLISHED},
+    SYN_RECEIVED: {ESTABLISHED, FIN_WAIT_1, CLOSE_WAIT},
+    ESTABLISHED: {FIN_WAIT_1, CLOSE_WAIT},
+    FIN_WAIT_1: {FIN_WAIT_2, CLOSING, TIME_WAIT},
+    FIN_WAIT_2: {TIME_WAIT},
+    CLOSING: {TIME_WAIT},
+    CLOSE_WAIT: {LAST_ACK},
+    LAST_ACK: set(),
+    TIME_WAIT: set(),
 }
 for _moves in MOVES.values():
-    _moves.add(_S.CLOSED)
+    _moves.add(CLOSED)
 
-#: asked for with every segment: a name is found at once, an attribute of an enum takes a while
-CLOSED, ESTABLISHED = _S.CLOSED, _S.ESTABLISHED
 #: states before the handshake is done
-OPENING = frozenset({_S.SYN_SENT, _S.SYN_RECEIVED})
+OPENING = frozenset({SYN_SENT, SYN_RECEIVED})
 #: states in which the user may still send
-CAN_SEND = frozenset({_S.ESTABLISHED, _S.CLOSE_WAIT})
+CAN_SEND = frozenset({ESTABLISHED, CLOSE_WAIT})
 #: states in which data may still arrive
-CAN_RECEIVE = frozenset({_S.ESTABLISHED, _S.FIN_WAIT_1, _S.FIN_WAIT_2})
+CAN_RECEIVE = frozenset({ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2})
 #: states in which queued data and a FIN may (still) be transmitted
-CAN_TRANSMIT = frozenset({_S.ESTABLISHED, _S.CLOSE_WAIT, _S.FIN_WAIT_1, _S.CLOSING, _S.LAST_ACK})
+CAN_TRANSMIT = frozenset({ESTABLISHED, CLOSE_WAIT, FIN_WAIT_1, CLOSING, LAST_ACK})
 #: the peer's FIN has been received
-PEER_FINISHED = frozenset({_S.CLOSE_WAIT, _S.LAST_ACK, _S.CLOSING, _S.TIME_WAIT})
+PEER_FINISHED = frozenset({CLOSE_WAIT, LAST_ACK, CLOSING, TIME_WAIT})

@@ -13,7 +13,7 @@ from tipy.link.base import BIG_TCP_PAYLOAD
 from tipy.log import channel
 from tipy.tcp import congestion
 from tipy.tcp.rto import RttEstimator
-from tipy.tcp.states import MOVES, State
+from tipy.tcp.states import CLOSED, MOVES
 from tipy.tcp.window import ReceiveWindow
 
 _log = channel("tcp")
@@ -59,7 +59,7 @@ class Tcb:
         self.tcp = tcp
         self.now = tcp.clock.now               # the stack's time in seconds
         self.local, self.remote, self.path, self.options = local, remote, path, options
-        self.state = State.CLOSED
+        self.state = CLOSED
         self.listener = None
         self.accepted = self.orphan = False
         now = self.now()

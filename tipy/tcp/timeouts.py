@@ -12,10 +12,10 @@ from tipy.tcp.loss import loss_state
 from tipy.tcp.output import (end_of_record, handshake_timeout, has_unsent, output, retransmit, retransmit_lost,
                              segment_size, send_probe, send_segment, send_syn)
 from tipy.tcp.records import split
-from tipy.tcp.states import State
+from tipy.tcp.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, TIME_WAIT
 
 _ORPHAN_RETRIES = 8
-_KEEPS_ALIVE = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2})
+_KEEPS_ALIVE = frozenset({ESTABLISHED, CLOSE_WAIT, FIN_WAIT_1, FIN_WAIT_2})
 
 
 def retransmission(tcb):
@@ -222,7 +222,7 @@ def pacing(tcb):
 
 def life(tcb):
     """The timer of the connection's life: TIME-WAIT and FIN-WAIT-2 are over, or it is time for a keepalive."""
-    if tcb.state is State.TIME_WAIT or tcb.state is State.FIN_WAIT_2 and tcb.orphan:
+    if tcb.state is TIME_WAIT or tcb.state is FIN_WAIT_2 and tcb.orphan:
         tcb.tcp.forget(tcb)
     elif tcb.options.keepalive and tcb.state in _KEEPS_ALIVE:
         _keepalive(tcb)

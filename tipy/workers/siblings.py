@@ -25,7 +25,6 @@ all; a full inbox loses packets, as a wire does.
 """
 
 import _socket as kernel          # never `socket`: that one may have been replaced by ours
-import os
 from functools import partial
 from struct import Struct
 
