@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from tipy.bench.contest import STACK, Goal, Line, median
+from tipy.bench.contest import STACK, Goal, versus
 
 
 def logs(contest):
@@ -15,9 +15,8 @@ def logs(contest):
             for title, value in _in_another_interpreter(flag, contest).items():
                 figures.setdefault(title, {}).setdefault(flag, []).append(value)
     for title, by_flag in figures.items():
-        normal, bare = median(by_flag[()]), median(by_flag["-O",])
         unit, goal = ("us", Goal(high=1.05)) if "ping-pong" in title else ("MB/s", Goal(low=0.95))
-        yield Line(f"logs on, {title}", normal, unit, normal / bare, "-O", goal, tuple(by_flag[()]), STACK)
+        yield versus(f"logs on, {title}", {STACK: by_flag[()], "-O": by_flag["-O",]}, unit, goal)
 
 
 def _in_another_interpreter(flag, contest):

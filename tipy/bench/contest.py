@@ -197,6 +197,14 @@ def lines(title, figures, unit, scale=1.0, goals=None, reference=KERNEL):
                    goals.get(name), tuple(round(v / scale, 3) for v in values), name)
 
 
+def versus(title, figures, unit, goal=None):
+    """A Line of the stack beside one other contender of the same kind. Its ratio is the median of those of each turn: what
+    both do at about the same time differs less than what one of them does in a minute."""
+    (other, theirs), = ((name, values) for name, values in figures.items() if name != STACK)
+    ours = figures[STACK]
+    return Line(title, median(ours), unit, median([a / b for a, b in zip(ours, theirs)]), other, goal, tuple(ours), STACK)
+
+
 def run_rows(contest, rows, say):
     """Run each row (name, function) and say(line) as they come; the lines. One that fails says so."""
     done = []

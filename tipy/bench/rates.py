@@ -1,7 +1,11 @@
 """Rows: how many per second. Connections, datagrams, pings."""
 
+from functools import partial
+
 from tipy.bench import clients, pings, programs
-from tipy.bench.contest import STACK, Goal, Line, lines, median
+from tipy.bench.contest import STACK, Goal, lines, versus
+
+_FRESH = "a fresh one"
 
 
 def udp(contest):
@@ -24,35 +28,42 @@ def ping(contest):
 
 
 def connect(contest, lasting=True):
-    """Connections opened and closed per second: as server, as client, and again (`lasting`) after 20,000 of them."""
-    with contest.beside_kernel(programs.accept_and_close) as servers:
-        yield from _connections(contest, servers, "accept + close as server", programs.connect_and_close, lasting)
+    """Connections opened and closed per second: as server, as client; and again (`lasting`) after 20,000 of them."""
+    yield from _connections(contest, "accept + close as server", programs.accept_and_close, programs.connect_and_close,
+                            lasting)
     acceptor = contest.net.client.start(programs.run_acceptor)
     acceptor.next()
-    with acceptor, contest.beside_kernel(programs.tcp_server) as servers:
-        yield from _connections(contest, servers, "connect + close as client", clients.have_it_connect, lasting)
+    with acceptor:
+        yield from _connections(contest, "connect + close as client", programs.tcp_server, clients.have_it_connect,
+                                lasting)
 
 
-def _connections(contest, servers, title, program, lasting):
-    """Connections per second, then what many of them did to the CPU time that one takes."""
+def _connections(contest, title, server_program, program, lasting):
+    """Connections per second. Then what many of them have done to a stack: it and a fresh one take turns, so that what
+    befalls the machine befalls both."""
     count, many = (300, 2000) if contest.quick else (1000, 20_000)
-    server = servers.all[STACK]
+    with contest.beside_kernel(server_program) as servers:
+        figures = _in_turns(contest, servers, program, count)
+        yield from lines(title, figures, "/s", goals={STACK: Goal(low=0.12)})
+        if not lasting:
+            return
+        old = servers.all[STACK]
+        contest.ask(old, program, many)
+        servers.start(_FRESH, contest.stack(), server_program)
+        fresh = servers.all[_FRESH]
+        contest.ask(fresh, program, count // 10)
+        found = contest.turns({_FRESH: partial(_rate_and_cost, contest, fresh, program, count),
+                               STACK: partial(_rate_and_cost, contest, old, program, count)})
+    rates, costs = ({name: [turn[index] for turn in turns] for name, turns in found.items()} for index in (0, 1))
+    yield versus(f"{title}, after {many:,}", rates, "/s", Goal(low=0.9))
+    yield versus(f"{title}, after {many:,}, CPU of each", costs, "us", Goal(high=1.1))
+
+
+def _rate_and_cost(contest, server, program, count):
+    """Connections per second, and CPU microseconds of the server's process for each."""
     before = server.usage()[0]
-    figures = _in_turns(contest, servers, program, count)
-    first = server.usage()[0] - before
-    yield from lines(title, figures, "/s", goals={STACK: Goal(low=0.12)})
-    if not lasting:
-        return
-    for each in servers.all.values():
-        contest.ask(each, program, many)
-    before = server.usage()[0]
-    later = _in_turns(contest, servers, program, count)
-    spent = server.usage()[0] - before
-    for name, rates in later.items():                  # the client, a kernel's, has its share in what changes
-        yield Line(f"{title}, after {many:,}", median(rates), "/s", median(rates) / median(figures[name]), "before",
-                   Goal(low=0.9) if name == STACK else None, tuple(rates), name)
-    yield Line(f"{title}, after {many:,}, CPU of each", spent / contest.repetitions / count * 1e6, "us",
-               spent / first, "before", Goal(high=1.1), who=STACK)
+    rate = contest.ask(server, program, count)
+    return rate, (server.usage()[0] - before) / count * 1e6
 
 
 def _in_turns(contest, servers, program, *args):
