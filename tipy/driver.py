@@ -67,7 +67,8 @@ class _Bell:
         while not gate.crowded and monotonic() < until:
             ready = poll(0)
             if ready:
-                self._heed(ready)
+                if ready[0][0] == self._read_end or self._rung:
+                    self._heed(ready)
                 return True
             _yield()                                   # perhaps who shall answer wants this very CPU
         return False

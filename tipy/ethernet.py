@@ -64,8 +64,8 @@ class Ethernet:
         if end > self.link.mtu + HEADER_LENGTH and not gso_size:
             counters["ethernet.drop_overlong"] += 1
             return
-        group = dst[0] & 1 == 1
-        if not group and dst != self.mac:
+        group = dst != self.mac
+        if group and not dst[0] & 1:
             counters["ethernet.drop_not_ours"] += 1
             return
         if src[0] & 1:                     # a group cannot send

@@ -48,22 +48,22 @@ class Udp:
 
     def input(self, packet):
         """A UDP packet arrived; packet.start is its header."""
-        frame, start = packet.frame, packet.start
+        frame, start, counters = packet.frame, packet.start, self._counters
         available = packet.end - start
         if available < HEADER_LENGTH:
-            self._counters["udp.drop_short"] += 1
+            counters["udp.drop_short"] += 1
             return
         src_port, dst_port, length, checksum = STRUCT.unpack_from(frame, start)
         if not HEADER_LENGTH <= length <= available:
-            self._counters["udp.drop_length"] += 1
+            counters["udp.drop_length"] += 1
             return
         end = start + length
         if checksum and not packet.checked:
             pseudo = pseudo_header(packet.src, packet.dst, PROTOCOL_UDP, length)
             if (residue(frame[start:end]) + pseudo) % 0xFFFF:
-                self._counters["udp.drop_checksum"] += 1
+                counters["udp.drop_checksum"] += 1
                 return
-        self._counters["udp.in"] += 1
+        counters["udp.in"] += 1
         options = b"" if packet.options is None else bytes(packet.options)
         datagram = tuple.__new__(Datagram, (           # the short way to a NamedTuple
             frame[start + HEADER_LENGTH:end], (packet.src, src_port), packet.dst, packet.ttl, packet.tos,
@@ -75,7 +75,7 @@ class Udp:
         for endpoint in endpoints:
             endpoint.deliver(datagram)
         if not endpoints:
-            self._counters["udp.no_port"] += 1
+            counters["udp.no_port"] += 1
             self.network.unreachable(packet, "port")
 
     def _find(self, ip, port, remote_ip, remote_port, interface=None):

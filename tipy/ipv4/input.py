@@ -70,10 +70,11 @@ class Input:
         met = (src, dst, packet.interface) in self._addresses.met and not packet.link_group
         if not met and not self._acceptable(packet):
             return
-        if after - start > HEADER_LENGTH or fragment & 0x3FFF:
+        if first != 0x45 or fragment & 0x3FFF:
             if not self._handle_specials(packet, id, fragment):
                 return
-        taken = self.observers and protocol in self.observers and self.observers[protocol](packet)
+        observers = self.observers
+        taken = observers and protocol in observers and observers[protocol](packet)
         transport = self.transports.get(protocol)
         if transport is not None:
             transport.input(packet)

@@ -19,8 +19,8 @@ the header are here.
 import errno
 import os
 import struct
-import time
 from functools import lru_cache
+from time import monotonic
 
 from tipy.link import heap
 from tipy.link.base import LARGEST_PAYLOAD, Link
@@ -126,23 +126,23 @@ class VirtioLink(Link):
         fd, skip = self._fd, self._skip
         if fd is None:
             return batch
-        read, before = self._read, time.monotonic()
+        read, before = self._read, monotonic()
         try:
             for _ in range(BATCH):
                 data = read(fd, self._most)
-                now = time.monotonic()
+                now, size = monotonic(), len(data)
                 if now - before > _LOST:
                     read = self._hold()
                 before = now
-                frame = memoryview(data)
-                if len(data) == self._most:          # cut by this read, and with it the place of its FIN: lost
+                if size == self._most:               # cut by this read, and with it the place of its FIN: lost
                     self._most = _MOST_READ
                     self._count("link.drop_cut")
                 elif not skip:
-                    batch.append((frame, False, 0))
-                elif len(data) > skip:
-                    batch.append((frame[skip:], data[0] != 0, _GSO_SIZE.unpack_from(data, 4)[0] if data[1] else 0))
-                if len(batch) == 1 and len(data) < _SMALL and self._alone:
+                    batch.append((memoryview(data), False, 0))
+                elif size > skip:
+                    batch.append((memoryview(data)[skip:], data[0] != 0,
+                                  _GSO_SIZE.unpack_from(data, 4)[0] if data[1] else 0))
+                if self._alone and size < _SMALL and len(batch) == 1:
                     self._alone -= 1                 # part of a conversation: poll will tell of the next
                     break
             else:

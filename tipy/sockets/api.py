@@ -133,12 +133,15 @@ class Socket(Handle):
         channel = self._channel
         if channel is None:
             return self._passed() and _real.sendto(self, data, *args)
-        if not 1 <= len(args) <= 2:
+        if len(args) == 1:
+            flags, address = 0, args[0]
+        elif len(args) == 2:
+            flags, address = args
+        else:
             raise TypeError(f"sendto() takes 2 or 3 arguments ({len(args) + 1} given)")
-        view = arguments.readable(data)
-        flags = arguments.c_int(args[0]) if len(args) == 2 else 0
-        remote = arguments.address(args[-1], "sendto", self._space.names)
-        _audit("socket.sendto", self, args[-1])
+        view, flags = arguments.readable(data), arguments.c_int(flags)
+        remote = arguments.address(address, "sendto", self._space.names)
+        _audit("socket.sendto", self, address)
         if channel.type == SOCK_STREAM:
             return lend(channel.send, view, flags, self._deadline(channel))
         return lend(channel.send, view, flags, self._deadline(channel), False, remote)

@@ -7,6 +7,7 @@ whole IP packets, header included, and names its peer with port 0, as the kernel
 
 import errno
 
+from tipy.address import ANY
 from tipy.errors import os_error
 from tipy.sockets import ancillary
 from tipy.sockets.base import FAULT, HANGUP, NOW, PEER_DONE, READABLE, WRITABLE, Channel, destination
@@ -87,22 +88,23 @@ class Datagram(Channel):
         if flags & MSG_OOB:
             raise os_error(errno.EOPNOTSUPP)
         # the packet may wait, the caller's buffer may change
-        data = memoryview(view if type(view.obj) is bytes else bytes(view))
+        data = view if type(view.obj) is bytes else memoryview(bytes(view))
         with self.gate:
             self.alive()
+            endpoint = self.endpoint
             if remote is not None:
-                remote = destination(remote[0]), remote[1]
-                if not self.endpoint.broadcast and self.stack.ipv4.is_broadcast(remote[0]):
+                if remote[0] == ANY:
+                    remote = destination(ANY), remote[1]
+                if not endpoint.broadcast and self.stack.ipv4.is_broadcast(remote[0]):
                     raise os_error(errno.EACCES)       # before anything that may be wrong besides
             override = ancillary.parse(told, self.stack.ipv4) if told else None
             try:
                 if flags & MSG_MORE or self.corked is not None:
                     self._send_piece(data, remote, override, flags & MSG_MORE)
-                else:
-                    self.endpoint.send(data, remote, override)
+                    return len(data)
+                return endpoint.send(data, remote, override)
             finally:
                 self.settle()              # a pending error, if there was one, has been told
-        return len(data)
 
     def _send_piece(self, data, remote, override, more):
         """A piece of a datagram; the whole is sent with the first one that has no MSG_MORE, to where the first

@@ -16,8 +16,7 @@ def validate(tcb, limited):
         tcb.max_packets_out = packets_out
         tcb.cwnd_usage_seq = tcb.snd_nxt
     if may_grow(tcb):
-        tcb.cwnd_used = 0
-        tcb.cwnd_stamp = tcb.now()
+        tcb.cwnd_used, tcb.cwnd_stamp = 0, tcb.now()
     else:
         if tcb.wants_room and tcb.snd_nxt >= tcb.snd_end:
             chrono.start(tcb, chrono.BUFFER)

@@ -95,7 +95,7 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
             if length <= 0:
                 blocked = True
                 break
-        if (length < most and together == unsent and tso > mss and tcb.packets_out * mss >= tso and tcb.rtt.srtt < _SOON
+        if (tso > mss and length < most and together == unsent and tcb.packets_out * mss >= tso and tcb.rtt.srtt < _SOON
                 and not fin and limit is None):
             limited = quota * mss < most
             break                                          # the next ACK is near, and will find a full one
@@ -109,6 +109,8 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
         sent += count
         if rate is not None:
             pacing.sent(tcb, length, rate)
+        if length == unsent and fin == tcb.fin_queued:     # that was all
+            break
         if limit is not None:
             limit -= count
     _note_sending(tcb, sent, limited, blocked, limit is None)
@@ -121,13 +123,15 @@ def _note_sending(tcb, sent, limited, blocked, probe):
         chrono.start(tcb, chrono.WINDOW)
     elif tcb.chrono == chrono.WINDOW:
         chrono.stop(tcb, chrono.WINDOW)
-    if sent:
-        if tcb.loss is not None and tcb.loss.reducing:
-            tcb.loss.prr_out += sent
-        if tcb.pending != "rto" and tcb.pending != "reorder":
-            alarm.watch_new_data(tcb, probe)
+    loss, in_flight = tcb.loss, tcb.packets_out
+    if loss is not None:
+        in_flight = tcb.in_flight
+        if loss.reducing:
+            loss.prr_out += sent
+    if sent and tcb.pending != "rto" and tcb.pending != "reorder":
+        alarm.watch_new_data(tcb, probe)
     if sent or limited:
-        cwnd_validation.validate(tcb, limited or (tcb.packets_out if tcb.loss is None else tcb.in_flight) >= tcb.cwnd)
+        cwnd_validation.validate(tcb, limited or in_flight >= tcb.cwnd)
 
 
 def end_of_record(tcb):
