@@ -273,6 +273,46 @@ def test_sendall_times_out_as_a_whole(pair):
         client.sendall(bytes(64 << 20))
 
 
+def test_what_a_timed_out_sendall_has_left_in_the_queue_arrives(pair, background):
+    """Whatever it was given, and whatever becomes of that: it failed in the middle, but what was taken was taken."""
+    client, server = pair
+
+    def read():
+        got = bytearray()
+        while not got.endswith(b"the end!"):
+            got += server.recv(1 << 20)
+        return got[:-8]
+
+    for kind in (bytes, bytearray, memoryview):
+        whole = bytes(range(251)) * (1 << 16)
+        data = kind(whole)
+        client.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            client.sendall(data)
+        if kind is bytearray:
+            data[:] = bytes(len(data))
+            data.clear()                               # nobody holds on to it
+        del data
+        reader = background(read)
+        client.settimeout(20)
+        client.sendall(b"the end!")
+        got = reader.result()
+        assert got == whole[:len(got)]
+
+
+def test_the_buffer_may_change_after_sending(pair):
+    client, server = pair
+    data = bytearray(b"before")
+    client.sendall(data)
+    client.sendall(memoryview(data))
+    data[:] = b"after!"
+    client.shutdown(1)
+    got = b""
+    while piece := server.recv(100):
+        got += piece
+    assert got == b"before" * 2
+
+
 def test_rcvtimeo_ends_a_blocking_read_with_eagain(net, pair):
     import struct
     client, _ = pair

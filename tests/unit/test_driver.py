@@ -188,6 +188,70 @@ def test_stop_while_threads_read_the_link():
             assert a.errors == []
 
 
+# -- looking for a moment without leaving the gate -------------------------------------------------
+
+
+@pytest.fixture
+def patient(pair, monkeypatch):
+    """The pair, `a`'s leader asking for as long as a test may take before it sleeps."""
+    monkeypatch.setattr("tipy.driver._SPIN", 10 * JOIN)
+    pair[0]._driver._spin = 10 * JOIN
+    return pair
+
+
+def test_leader_that_asks_finds_what_arrives(patient):
+    a, b = patient
+    client, server = connected(a, b)
+    for number in range(50):
+        reading = Thread(client.recv, 10)
+        server.sendall(b"%d" % number)
+        assert reading.result() == b"%d" % number
+
+
+def test_leader_that_asks_lets_others_in(patient):
+    a, b = patient
+    client, server = connected(a, b)
+    reading = Thread(client.recv, 10)
+    until(lambda: a._driver._leader is not None)
+    for _ in range(50):
+        assert Thread(client.getpeername).result() == server.getsockname()
+    server.sendall(b"done")
+    assert reading.result() == b"done"
+
+
+def test_leader_that_asks_wakes_those_it_reads_for(patient):
+    a, b = patient
+    first, second = connected(a, b), connected(a, b)
+    readers = [Thread(client.recv, 10) for client, _ in (first, second)]
+    until_blocked(a)                                   # one of them; the other asks
+    for _, server in (second, first):
+        server.sendall(b"hello")
+    assert [reader.result() for reader in readers] == [b"hello"] * 2
+
+
+def test_leader_that_asks_does_what_a_finalizer_left(patient):
+    a, b = patient
+    client, server = connected(a, b)
+    reading = Thread(client.recv, 10)
+    until(lambda: a._driver._leader is not None)
+    for _ in range(50):
+        done = threading.Event()
+        a.gate.later(done.set)
+        assert done.wait(JOIN)
+    server.sendall(b"done")
+    assert reading.result() == b"done"
+
+
+def test_stop_while_a_leader_asks(patient):
+    a, b = patient
+    client, _server = connected(a, b)
+    reading = Thread(client.recv, 10)
+    until(lambda: a._driver._leader is not None)
+    a.stop()
+    with pytest.raises(OSError):
+        reading.result()
+
+
 # -- bells ----------------------------------------------------------------------------------------
 
 

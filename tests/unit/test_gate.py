@@ -3,6 +3,7 @@
 What they mean for a whole stack is in test_stack.py and test_signals.py.
 """
 
+import contextlib
 import errno
 import gc
 import threading
@@ -10,6 +11,7 @@ import weakref
 
 import pytest
 
+from stack_helpers import Thread, until
 from tipy.clock import ManualClock, RealClock
 from tipy.gate import Gate
 from tipy.testing.calls import Call
@@ -76,6 +78,25 @@ def test_gate_lets_one_thread_in(gate):
     for thread in threads:
         thread.join(JOIN)
     assert order == ["first", "second"]
+
+
+def test_whoever_is_inside_can_tell_that_others_want_in(gate):
+    def visit():
+        with gate:
+            return gate.crowded
+
+    with gate:
+        assert not gate.crowded
+        visitor = Thread(visit)
+        until(lambda: gate.crowded)
+    assert visitor.result() is False
+    with gate:
+        assert not gate.crowded
+        gate.after(int)
+        assert gate.crowded
+    with gate:
+        gate.inside.append(int)
+        assert gate.crowded
 
 
 def test_gate_entered_again_from_inside_is_an_error(gate):
@@ -367,7 +388,7 @@ def test_abandoned_gate_has_fresh_locks_and_is_down():
     inside, leave = threading.Event(), threading.Event()
 
     def hold():
-        with gate:
+        with contextlib.suppress(RuntimeError), gate:  # a child would not have this thread, and it leaves another lock
             inside.set()
             leave.wait(JOIN)
 
@@ -381,6 +402,17 @@ def test_abandoned_gate_has_fresh_locks_and_is_down():
             gate.wait(Endpoint(), lambda: False)
     leave.set()
     thread.join(JOIN)
+
+
+def test_gate_abandoned_from_inside_is_left_as_usual():
+    """A hook has forked: its child comes out of the `with` it is in."""
+    gate = Gate(RealClock(), Timers(RealClock()))
+    with gate:
+        gate.abandon("the parent's")
+        assert gate.held()
+    assert not gate.held()
+    with gate:
+        pass
 
 
 def test_a_wait_of_a_former_life_ends_though_the_stack_runs_again():

@@ -12,7 +12,7 @@ from tipy import driver, signals
 from tipy.clock import RealClock
 from tipy.gate import Gate
 from tipy.timers import Timers
-from stack_helpers import Thread, cable, connected, make, open_things, until, until_blocked
+from stack_helpers import A, B, JOIN, Thread, cable, connected, make, open_things, until, until_blocked
 
 # An interrupt may also fall into a weak reference's callback or a __del__, where Python can only report it.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -256,6 +256,29 @@ def test_handler_that_raises_ends_a_blocked_call_at_once(pair):
         client.recv(100)
     sender.result()
     assert stack.gate.describe_waits() == []
+
+
+def test_handler_that_raises_ends_a_call_that_asks_the_link(monkeypatch):
+    """The leader looks for an answer inside the gate: it leaves for the handler."""
+    monkeypatch.setattr("tipy.driver._SPIN", 10 * JOIN)
+    ends = cable()
+    with make(ends[0], A) as a, make(ends[1], B) as b:
+        client, _server = connected(a, b)
+        a._driver._spin = 10 * JOIN
+        main = threading.main_thread().ident
+
+        def send_signal():
+            until(lambda: a._driver._leader == main)
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+        def handler(signum, frame):
+            raise TimeoutError("enough")
+
+        signal.signal(signal.SIGUSR1, handler)
+        sender = Thread(send_signal)
+        with pytest.raises(TimeoutError, match="enough"):
+            client.recv(100)
+        sender.result()
 
 
 # -- the gate alone -------------------------------------------------------------------------------
