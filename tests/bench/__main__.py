@@ -39,7 +39,7 @@ def main(arguments=None):
         return 0
     if options.what == "profile":
         with Contest(options.quick) as contest:
-            layers.profile(contest, options.functions)
+            layers.profile(contest, options.functions, options.bytecodes)
         return 0
     if options.what == "faults":
         done = faults.main(options, _nothing if options.json else _print)
@@ -127,6 +127,7 @@ def _parse(arguments):
     parser.add_argument("--seeds", type=int, help="loss: the number of seeds (20)")
     parser.add_argument("--jobs", type=int, help="loss: processes at a time (as many as CPUs)")
     parser.add_argument("--functions", action="store_true", help="profile: functions by cProfile, not layers")
+    parser.add_argument("--bytecodes", action="store_true", help="profile: interpreter steps, the same on any machine")
     parser.add_argument("--json", action="store_true", help="the lines as JSON")
     return parser.parse_args(arguments)
 

@@ -12,13 +12,16 @@ to IPv4, timers' callbacks to "timers", poll to "driver". "system calls" are rea
 all that the kernel does in them: a write into a TAP runs the receiving half of its stack.
 
 With --functions the same traffic runs under cProfile instead, one profile per thread (cProfile slows small
-functions down most: read it for the ranking, and the layers for the microseconds).
+functions down most: read it for the ranking, and the layers for the microseconds). With --bytecodes the
+interpreter's steps are counted, in the program's thread: they depend on the version of Python, but neither on the
+machine nor on what else it does, so that two versions of the code can be told apart by less than a hundredth.
 """
 
 import cProfile
 import functools
 import importlib
 import inspect
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -94,7 +97,7 @@ class Meter:
 
         return crossing
 
-    def microseconds(self):
+    def figures(self):
         """Layer -> CPU microseconds, the crossings' own cost taken off."""
         left = dict(self.ns)
         for (caller, layer), count in list(self.calls.items()):
@@ -177,6 +180,65 @@ class Profiled(Measured):
             yield (ranking, [], module), address
 
 
+class Counted(Measured):
+    """A place: a stack whose interpreter steps are counted."""
+
+    @contextmanager
+    def open(self):
+        """(bytecodes, missing, socket module) instead of the socket module."""
+        with self.stack.open() as (module, address):
+            yield (Bytecodes(), [], module), address
+
+
+class Bytecodes:
+    """The bytecodes that the program's thread executes in each layer, in the shape of a Meter."""
+
+    def __init__(self):
+        self._counts = {layer: [0] for layer in LAYERS[1:]}
+        self._tracers = {}                       # file -> what counts its bytecodes
+
+    def reset(self):
+        """Count anew from now on."""
+        for count in self._counts.values():
+            count[0] = 0
+        sys.settrace(self._trace)
+
+    def figures(self):
+        """Layer -> bytecodes; counting ends."""
+        sys.settrace(None)
+        return {layer: count[0] for layer, count in self._counts.items()}
+
+    def _trace(self, frame, event, arg):
+        file = frame.f_code.co_filename
+        if file not in self._tracers:
+            layer = layer_of(file)
+            self._tracers[file] = _counter(self._counts[layer]) if layer is not None else None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return self._tracers[file]
+
+
+def _counter(count):
+    def trace(frame, event, arg):
+        if event == "opcode":
+            count[0] += 1
+        return trace
+    return trace
+
+
+_ELSEWHERE = {"clock": "gate", "signals": "gate", "fuse": "driver", "packet": "ethernet", "arp": "ipv4", "buffers": "tcp",
+              "datagrams": "udp", "sockets": "socket"}
+_PACKAGE = __file__.rpartition("/tests/")[0] + "/tipy/"
+
+
+def layer_of(file):
+    """The layer a file of the package belongs to; None for one that belongs to none, or to the measurements."""
+    first, *rest = file.removeprefix(_PACKAGE).removesuffix(".py").split("/")
+    if first == "wire":
+        first = rest[0]
+    layer = _ELSEWHERE.get(first, first)
+    return layer if layer in LAYERS[1:] else None
+
+
 class Ranking:
     """Profiles of the driver's and the program's threads, in the shape of a Meter."""
 
@@ -210,7 +272,7 @@ class Ranking:
             return None
         return profile
 
-    def microseconds(self):
+    def figures(self):
         """Function -> microseconds of its own, the twenty highest."""
         if self._mine is not None:
             self._mine.disable()
@@ -250,7 +312,7 @@ def server(surroundings, address, udp):
                     programs.serve(module, connection)
             except ConnectionError:
                 pass
-            yield meter.microseconds(), missing
+            yield meter.figures(), missing
             if not udp:
                 connection.close()
 
@@ -275,10 +337,10 @@ _TRIPS = 4000
 _LARGEST = 45 * 1448                             # payload of a super-segment
 
 
-def profile(contest, functions):
+def profile(contest, functions, bytecodes):
     """Print the tables."""
-    size, trips = (_SIZE // 4, _TRIPS // 4) if contest.quick else (_SIZE, _TRIPS)
-    place = Profiled if functions else Measured
+    size, trips = (_SIZE // 4, _TRIPS // 4) if contest.quick or bytecodes else (_SIZE, _TRIPS)
+    place = Profiled if functions else Counted if bytecodes else Measured
     traffic = (
         ("bulk k2s", True, False, clients.bulk_in, size, size / _LARGEST),
         ("bulk s2k", True, False, clients.bulk_out, size, size / _LARGEST),
@@ -299,17 +361,20 @@ def profile(contest, functions):
     if missing:
         print(f"not found, so counted to the layer that calls: {', '.join(missing)}")
     if not functions:
-        _print_layers(figures)
+        _print_layers(figures, "bytecodes" if bytecodes else "CPU microseconds")
 
 
-def _print_layers(figures):
-    print("CPU microseconds per frame: 45 segments (bulk), one segment (plain TAP), one round trip (echo)")
+def _print_layers(figures, what):
+    print(f"{what} per frame: 45 segments (bulk), one segment (plain TAP), one round trip (echo)")
     print(f"{'':14s}" + "".join(f"{title:>11s}" for title in figures))
+    digits = 2 if any("program" in spent for spent in figures.values()) else 0
     for layer in LAYERS:
-        print(f"{layer:14s}" + "".join(f"{spent.get(layer, 0):11.2f}" for spent in figures.values()))
+        if any(layer in spent for spent in figures.values()):
+            print(f"{layer:14s}" + "".join(f"{spent.get(layer, 0):11.{digits}f}" for spent in figures.values()))
     totals = [sum(spent.values()) - spent.get("program", 0) for spent in figures.values()]
-    print(f"{'together':14s}" + "".join(f"{total:11.2f}" for total in totals))
-    print(f"{'(program)':14s}" + "".join(f"{spent.get('program', 0):11.2f}" for spent in figures.values()))
+    print(f"{'together':14s}" + "".join(f"{total:11.{digits}f}" for total in totals))
+    if digits:
+        print(f"{'(program)':14s}" + "".join(f"{spent.get('program', 0):11.2f}" for spent in figures.values()))
 
 
 def _print_ranking(title, spent):
