@@ -3,7 +3,7 @@
     python3 -m tests.bench                 the real-time table (`--quick`, `--rows bulk,latency`, `--json`)
     python3 -m tests.bench loss            TCP over lossy paths and bottlenecks, in virtual time: no CPU in it
     python3 -m tests.bench faults          the kernel over a TAP with losses, reordering, wrong bits: every byte compared
-    python3 -m tests.bench profile         microseconds per frame in each layer
+    python3 -m tests.bench profile         microseconds per frame in each layer (`--functions`, `--bytecodes`)
     python3 -m tests.bench list            the rows there are
 
 Every real-time figure stands beside the kernel's own from the same run: the same Python client, the same

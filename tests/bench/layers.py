@@ -13,8 +13,8 @@ all that the kernel does in them: a write into a TAP runs the receiving half of 
 
 With --functions the same traffic runs under cProfile instead, one profile per thread (cProfile slows small
 functions down most: read it for the ranking, and the layers for the microseconds). With --bytecodes the
-interpreter's steps are counted, in the program's thread: they depend on the version of Python, but neither on the
-machine nor on what else it does, so that two versions of the code can be told apart by less than a hundredth.
+interpreter's steps are counted: they depend on the version of Python, but neither on the machine nor on what else it
+does, so that two versions of the code can be told apart by less than a hundredth.
 """
 
 import cProfile
@@ -24,7 +24,7 @@ import inspect
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -186,45 +186,61 @@ class Counted(Measured):
     @contextmanager
     def open(self):
         """(bytecodes, missing, socket module) instead of the socket module."""
-        with self.stack.open() as (module, address):
-            yield (Bytecodes(), [], module), address
+        with self.stack.open() as (module, address), closing(Bytecodes()) as bytecodes:
+            yield (bytecodes, [], module), address
 
 
 class Bytecodes:
-    """The bytecodes that the program's thread executes in each layer, in the shape of a Meter."""
+    """The bytecodes that are executed in each layer, in the shape of a Meter: by sys.monitoring, or, before Python 3.12, by
+    sys.settrace, which sees the calling thread only."""
 
     def __init__(self):
         self._counts = {layer: [0] for layer in LAYERS[1:]}
-        self._tracers = {}                       # file -> what counts its bytecodes
+        self._of_file = {}                       # file -> the count of its layer
+        self._monitoring = getattr(sys, "monitoring", None)
+        if self._monitoring is not None:
+            self._monitoring.use_tool_id(_TOOL, "tipy bench")
+            self._monitoring.register_callback(_TOOL, self._monitoring.events.INSTRUCTION, self._step)
 
     def reset(self):
         """Count anew from now on."""
         for count in self._counts.values():
             count[0] = 0
-        sys.settrace(self._trace)
+        self._switch(True)
 
     def figures(self):
         """Layer -> bytecodes; counting ends."""
-        sys.settrace(None)
+        self._switch(False)
         return {layer: count[0] for layer, count in self._counts.items()}
 
+    def close(self):
+        """Let others count."""
+        if self._monitoring is not None:
+            self._monitoring.free_tool_id(_TOOL)
+
+    def _switch(self, on):
+        if self._monitoring is not None:
+            self._monitoring.set_events(_TOOL, self._monitoring.events.INSTRUCTION if on else 0)
+        else:
+            sys.settrace(self._trace if on else None)
+
     def _trace(self, frame, event, arg):
-        file = frame.f_code.co_filename
-        if file not in self._tracers:
-            layer = layer_of(file)
-            self._tracers[file] = _counter(self._counts[layer]) if layer is not None else None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return self._tracers[file]
+        if event == "call":
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        elif event == "opcode":
+            self._step(frame.f_code, 0)
+        return self._trace
 
-
-def _counter(count):
-    def trace(frame, event, arg):
-        if event == "opcode":
+    def _step(self, code, offset):
+        try:
+            self._of_file[code.co_filename][0] += 1
+        except KeyError:
+            layer = layer_of(code.co_filename)
+            count = self._of_file[code.co_filename] = self._counts.get(layer, [0])
             count[0] += 1
-        return trace
-    return trace
 
 
+_TOOL = 2                                        # sys.monitoring.PROFILER_ID
 _ELSEWHERE = {"clock": "gate", "signals": "gate", "fuse": "driver", "packet": "ethernet", "arp": "ipv4", "buffers": "tcp",
               "datagrams": "udp", "sockets": "socket"}
 _PACKAGE = __file__.rpartition("/tests/")[0] + "/tipy/"

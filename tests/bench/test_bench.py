@@ -2,17 +2,23 @@
 
 import json
 from collections import Counter
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+import tipy
 from tests.bench import bounds
 from tests.bench.__main__ import ROWS, main
-from tests.bench.layers import Meter
+from tests.bench.layers import Bytecodes, Meter, layer_of
 from tests.bench.loss import bottleneck, transfer
 from tipy import log
 from tipy.bench import programs
-from tipy.bench.contest import Goal, Line
+from tipy.bench.contest import Goal, Line, versus
 from tipy.bench.network import Network
+from tipy.link import Offload
+from tipy.link.virtio import pack_header
+from tipy.tcp.seq import unwrap
 
 
 @pytest.fixture(autouse=True)
@@ -84,8 +90,36 @@ def test_the_meter_charges_each_layer_its_own_time():
     meter = Meter()
     inner = meter.wrap("inner", lambda: sum(range(100_000)))
     meter.wrap("outer", inner)()
-    spent = meter.microseconds()
+    spent = meter.figures()
     assert spent["inner"] > spent["outer"]
+
+
+def test_bytecodes_are_counted_for_the_layer_whose_file_they_are_in():
+    found = []
+    with closing(Bytecodes()) as count:
+        for turns in (10, 20):
+            count.reset()
+            for number in range(turns):
+                unwrap(number, 0)                      # of tipy/tcp/seq.py
+            pack_header.__wrapped__(8, Offload(0, 20, 6, 28))          # of tipy/link/virtio.py
+            found.append(count.figures())
+            unwrap(1, 0)
+            assert count.figures() == found[-1]        # nobody counts any more
+    assert found[1]["tcp"] == 2 * found[0]["tcp"] > 0 and found[1]["link"] == found[0]["link"] > 0
+    assert {layer for layer, steps in found[1].items() if steps} == {"tcp", "link"}
+
+
+def test_every_file_on_the_way_of_a_segment_belongs_to_a_layer():
+    package = Path(tipy.__file__).parent
+    names = {file.relative_to(package).as_posix(): layer_of(str(file)) for file in package.rglob("*.py")}
+    assert names["tcp/congestion/cubic.py"] == names["wire/tcp.py"] == names["buffers.py"] == "tcp"
+    assert names["sockets/stream.py"] == "socket" and names["arp.py"] == "ipv4" and names["fuse.py"] == "driver"
+    assert names["bench/bulk.py"] is names["lab/worker.py"] is None
+
+
+def test_two_of_a_kind_are_compared_turn_by_turn():
+    line = versus("x", {"tipy": [1.0, 20.0, 3.0], "other": [2.0, 20.0, 4.0]}, "/s", Goal(low=0.7))
+    assert (line.value, line.ratio, line.base, line.verdict) == (3.0, 0.75, "other", "met")
 
 
 def test_a_row_of_the_table(capsys):
