@@ -116,7 +116,7 @@ class _VirtualWaiter:
         """Its thread is awake again: it counts no more, its alarm need not ring. Called inside the gate."""
         self.release()
         if self._alarm is not None:
-            self._alarm.cancel()
+            self._alarm.end()
 
     def sleep(self):
         """Sleep until woken."""

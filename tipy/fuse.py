@@ -67,7 +67,7 @@ class Fuse(Tick):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
     def put_off(self, now):
-        """As above; costs nothing while most of it is left."""
+        """As above; costs nothing while a third of it is left."""
         if self._until - now < _RENEW:
             self._until = now + _LENGTH
             self._set(self._fd, 0, self._length, None)

@@ -9,7 +9,8 @@ timers. The rules that keep one lock sound are kept here and nowhere else:
   blocked threads), go through `after()`: they are called, in order, once the lock is released.
 * Finalizers never take the lock. The garbage collector may run one in the middle of a locked region of the
   same thread; they hand their work to `later()`, which only appends to a deque.
-* A signal handler never runs inside, nor on the way in or out: see signals.py, `shield` and `nap`.
+* A signal handler never runs inside, nor on the way in or out as long as something is left to do there: see signals.py,
+  `shield` and `nap`.
 * The gate is not re-entrant. Entering it while inside can only be a hook (a congestion controller, a
   verdict) calling a socket: RuntimeError.
 * Waiting is one operation: `wait(endpoint, predicate, deadline)`. How a blocked thread spends the time is the
@@ -20,11 +21,14 @@ import errno
 import threading
 from collections import deque
 from threading import get_ident
+from time import monotonic, sleep
 
 from tipy import signals
 from tipy.log import channel
 
 _log = channel("stack")
+_POLITE = 200e-6               # seconds for which one who comes back lets others go first
+_LOOK_AGAIN = 0.5              # seconds
 STOPPED = "the stack is not running (start it with stack.start())"
 
 
@@ -63,11 +67,19 @@ class Gate:
 
     def _queue_up(self):
         """Come in, though the lock is taken."""
-        self._at_the_door.append(None)
+        door = self._at_the_door               # a fork makes a new one
+        door.append(None)
         try:
-            self._lock.acquire()
+            while not self._lock.acquire(timeout=_LOOK_AGAIN):         # in the child of a fork it is another one
+                pass
         finally:
-            self._at_the_door.pop()
+            door.pop()
+
+    def _give_way(self):
+        """Somebody has been woken at the door, and is not in yet: who comes back at once must not be faster each time."""
+        until = monotonic() + _POLITE
+        while self._at_the_door and monotonic() < until:
+            sleep(0)                           # lets other threads run
 
     def __exit__(self, *exc_info):
         if not self.inside and not self._after:        # nearly always: no step at which a handler could do harm
@@ -185,8 +197,8 @@ class Gate:
         finally:
             waiter.retire()
 
-    def rest(self, endpoint, waiter, sleep, *args):
-        """Leave, call sleep(*args) and come back in. waiter.release() is called as soon as `endpoint` changes."""
+    def rest(self, endpoint, waiter, spend, *args):
+        """Leave, call spend(*args) and come back in. waiter.release() is called as soon as `endpoint` changes."""
         ident = get_ident()
         main = ident == signals.main_ident
         self._blocked[waiter] = endpoint, ident
@@ -198,7 +210,9 @@ class Gate:
             before, self._crossing = self._crossing, True
         try:
             self._leave()
-            sleep(*args)
+            spend(*args)
+            if self._at_the_door:
+                self._give_way()
         finally:
             if not self._lock.acquire(False):
                 self._queue_up()
@@ -227,11 +241,14 @@ class Gate:
     def abandon(self, reason):
         """In the child of a fork: fresh locks; the old ones may be held by threads that are not there."""
         inside, self.down = self._lock._is_owned(), reason
+        flushing = self._flushing._is_owned()
         self._lock, self._flushing = self.clock.lock(self), threading.RLock()
         if inside:                         # it has forked in here, and will leave
             self._lock.acquire()
+        if flushing:
+            self._flushing.acquire()
         self._emptying = False
-        self._at_the_door.clear()
+        self._at_the_door = []
         self.inside.clear()
         self._after.clear()
         self._blocked.clear()

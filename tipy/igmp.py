@@ -196,7 +196,7 @@ class _Port:
         """The answer about a group is not needed any more: another member gave it, or we have left."""
         pending = self._answers.pop(group, None)
         if pending is not None:
-            pending[0].cancel()
+            pending[0].end()
 
     def _answer(self, group):
         _, asked = self._answers.pop(group)

@@ -100,7 +100,11 @@ def _step_aside():
 def _guard(signum, frame):
     if not _inside():
         _step_aside()
-        _handlers.get(signum, _default)(signum, frame)
+        try:
+            _handlers.get(signum, _default)(signum, frame)
+        finally:
+            if deferred:               # it has come while the thread was on its way out, before another could be handled
+                deliver()
     elif signum not in deferred:
         deferred.append(signum)
 

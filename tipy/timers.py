@@ -120,6 +120,7 @@ class Timers:
         for _, _, timer in self._heap:
             timer.deadline = timer._entry = None
         self._heap.clear()
+        self._sweep_at = _SWEEP_FROM
 
     def _push(self, timer, deadline):
         heap = self._heap

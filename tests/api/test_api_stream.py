@@ -300,6 +300,20 @@ def test_what_a_timed_out_sendall_has_left_in_the_queue_arrives(pair, background
         assert got == whole[:len(got)]
 
 
+def test_what_waits_to_be_sent_holds_on_to_little_more(ours, keep):
+    """A program that sends what is left of its buffer again and again makes a new object each time."""
+    listener = keep(ours.create_server(("127.0.0.1", 0)))
+    client = keep(ours.create_connection(listener.getsockname()))
+    client.setblocking(False)
+    rest = bytes(8 << 20)
+    with pytest.raises(BlockingIOError):
+        while True:
+            rest = rest[client.send(rest):]
+    queue = client._channel.endpoint.sendq
+    held = sum(len(chunk.obj) for chunk in queue._chunks if chunk is not None)
+    assert len(queue) <= held <= 2 * len(queue)
+
+
 def test_the_buffer_may_change_after_sending(pair):
     client, server = pair
     data = bytearray(b"before")

@@ -370,6 +370,27 @@ def test_one_handler_that_raises_does_not_lose_the_other_signal(gate):
     assert seen == [signal.SIGALRM] and not signals.deferred
 
 
+def test_signal_that_comes_on_the_way_out_does_not_hold_up_the_one_before(gate, monkeypatch):
+    told = []
+    signal.signal(signal.SIGUSR1, lambda *_: told.append("deferred"))
+    signal.signal(signal.SIGALRM, raise_interrupted)
+    lock = gate._lock
+
+    class Lock:
+        acquire, _is_owned = lock.acquire, lock._is_owned
+
+        def release(self):
+            lock.release()
+            signal.raise_signal(signal.SIGALRM)
+
+    monkeypatch.setattr(gate, "_lock", Lock())
+    with pytest.raises(Interrupted):
+        with gate:
+            signal.raise_signal(signal.SIGUSR1)
+            assert told == []
+    assert told == ["deferred"] and not signals.deferred
+
+
 def test_shield_defers_and_nap_lets_through(gate):
     told = []
     signal.signal(signal.SIGUSR1, lambda signum, frame: told.append("handler"))

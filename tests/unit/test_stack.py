@@ -3,6 +3,7 @@
 import errno
 import gc
 import os
+import signal
 import struct
 import sys
 import threading
@@ -742,6 +743,76 @@ def test_sockets_inherited_by_a_child_are_down_and_the_parent_is_unaffected(wire
     assert (a.counters["ethernet.out"], b.counters["ethernet.out"]) == sent
     client.sendall(b"from the parent")
     assert server.recv(100) == b"from the parent"
+
+
+@needs_fork
+@quiet
+@pytest.mark.parametrize("where", ["inside", "after", "timer", "at the door"])
+def test_child_of_a_fork_within_a_call_comes_out_of_it(wire, where):
+    """A hook, a timer or a signal handler forks while its thread is inside, on its way out or waits to come in."""
+    a, b = wire
+    client, server = connected(a, b)
+    pids = []
+
+    def fork(*_):
+        if not pids:
+            pids.append(os.fork())
+
+    def within():
+        if where == "inside":
+            with a.gate:
+                a.gate.inside.append(fork)
+        elif where == "after":
+            with a.gate:
+                a.gate.after(fork)
+        elif where == "timer":
+            with a.gate:
+                a.timers.after(0, fork)
+            client.settimeout(0.2)
+            with pytest.raises(OSError):
+                client.recv(1)
+        else:
+            let_go, inside = threading.Event(), threading.Event()
+
+            def hold():
+                with a.gate:
+                    inside.set()
+                    let_go.wait(JOIN)
+
+            holder = Thread(hold)
+            inside.wait(JOIN)
+            before = signal.signal(signal.SIGUSR1, fork)
+            main = threading.main_thread().ident
+
+            def knock():
+                until(lambda: a.gate.crowded)
+                signal.pthread_kill(main, signal.SIGUSR1)
+                until(lambda: pids)
+                let_go.set()
+
+            knocker = Thread(knock)
+            with a.gate:
+                signal.signal(signal.SIGUSR1, before)
+            if pids[0]:
+                holder.result(), knocker.result()
+        with a.gate:
+            pass
+        client.close()
+
+    read_end, write_end = os.pipe()
+    try:
+        within()
+        told = "fine"
+    except BaseException as error:
+        told = repr(error)
+    if pids == [0]:
+        os.write(write_end, told.encode()[:4000])
+        os._exit(0)
+    os.close(write_end)
+    with open(read_end, "rb") as file:
+        assert (told, file.read().decode()) == ("fine", "fine")
+    os.waitpid(pids[0], 0)
+    assert server.recv(10) == b""                      # of the parent's connection; nothing has come from the child
 
 
 @needs_fork

@@ -150,6 +150,15 @@ def test_cancelled_timers_are_swept_out(timers):
     assert len(timers._heap) <= 512 and len(timers) == 1 and live.armed
 
 
+def test_timers_of_the_next_life_are_swept_as_early_as_those_of_the_first(timers):
+    for _ in range(10_000):
+        timers.after(7200, int)
+    timers.clear()
+    for _ in range(10_000):
+        timers.after(7200, int).cancel()
+    assert len(timers._heap) <= 512
+
+
 def test_any_sequence_fires_what_a_plain_list_would(clock):
     """Against the simplest model: a dictionary of deadlines."""
     for seed in range(30):

@@ -34,7 +34,8 @@ class Goal(NamedTuple):
 class Line(NamedTuple):
     """One line of the table: the median of `values`, in `unit`, and its ratio to that of `base`.
 
-    who: the contender, where several have a line of this title; failed: there is no figure, the title says why
+    who: the contender, where several have a line of this title; failed: there is no figure, the title says why;
+    beside: the median of `base`, where the ratio is not made of the two medians
     """
 
     title: str
@@ -46,6 +47,7 @@ class Line(NamedTuple):
     values: tuple = ()
     who: str = ""
     failed: bool = False
+    beside: float | None = None
 
     @property
     def name(self):
@@ -57,7 +59,7 @@ class Line(NamedTuple):
         """What it stands beside, in the same unit: (name, value), or None."""
         if not self.ratio or self.base == self.who:
             return None
-        return self.base, self.value / self.ratio
+        return self.base, self.value / self.ratio if self.beside is None else self.beside
 
     @property
     def smaller_is_better(self):
@@ -198,11 +200,12 @@ def lines(title, figures, unit, scale=1.0, goals=None, reference=KERNEL):
 
 
 def versus(title, figures, unit, goal=None):
-    """A Line of the stack beside one other contender of the same kind. Its ratio is the median of those of each turn: what
-    both do at about the same time differs less than what one of them does in a minute."""
+    """A Line of the stack beside one other contender of the same kind. Its ratio is the median of those of each turn:
+    what both do at about the same time differs less than what one of them does in a minute."""
     (other, theirs), = ((name, values) for name, values in figures.items() if name != STACK)
     ours = figures[STACK]
-    return Line(title, median(ours), unit, median([a / b for a, b in zip(ours, theirs)]), other, goal, tuple(ours), STACK)
+    ratio = median([a / b for a, b in zip(ours, theirs)])
+    return Line(title, median(ours), unit, ratio, other, goal, tuple(ours), STACK, beside=median(theirs))
 
 
 def run_rows(contest, rows, say):

@@ -164,7 +164,7 @@ class Reassembly:
         datagram.cost = 0
 
     def _drop(self, datagram):
-        datagram.timer.cancel()
+        datagram.timer.end()
         del self._datagrams[datagram.key]
         self._cost -= datagram.cost
 

@@ -121,7 +121,7 @@ class _Lane:
 
     def stop(self):
         self._queue.clear()
-        self._timer.cancel()
+        self._timer.end()
 
     def through(self, frames):
         """What comes out at once when `frames` go in."""

@@ -54,7 +54,7 @@ _TOO_LARGE = (errno.ENOBUFS, errno.ENOMEM, *_FRAME_REFUSED)
 
 @lru_cache(256)
 def pack_header(ethertype, offload):
-    """The header that asks for `offload` on a frame whose EtherType starts with this byte; few different ones are in use."""
+    """The header that asks for `offload` on a frame whose EtherType starts with this byte. Few are in use."""
     gso_type = GSO_NONE
     if offload.gso_size:
         gso_type = GSO_TCPV6 if ethertype == TYPE_IPV6 >> 8 else GSO_TCPV4

@@ -228,7 +228,8 @@ class Connection(Tcb):
         if queue.start == queue.end:
             chrono.start(self, chrono.BUSY)
         piece = view[:count]
-        queue.append(piece if type(view.obj) is bytes else bytes(piece))       # what can still change is copied
+        kept = view.obj                                    # as long as the piece is
+        queue.append(piece if type(kept) is bytes and len(kept) <= 2 * count else bytes(piece))
         if not more if count == size else not self.lowat:
             self.push_marks.append(queue.end)
         if record and count == size:

@@ -39,8 +39,7 @@ _log = channel("tcp.segments")
 
 _STATELESS = Options()
 _ISS_STEP = 65537              # a connection that follows a TIME-WAIT starts so far above it, as Linux
-_SENDS_RESET = frozenset({SYN_RECEIVED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2,
-                          CLOSE_WAIT})
+_SENDS_RESET = frozenset({SYN_RECEIVED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT})
 _SENDS_RESET_IF_UNSENT = frozenset({CLOSING, LAST_ACK})
 _NO_WAY_BACK = frozenset({NET_UNREACHABLE, HOST_UNREACHABLE})
 

@@ -81,8 +81,11 @@ def transmit(tcb, seq, flags, views, length, mss, tos=0, options=None):
 
 
 def hand_down(layer, path, header, views, length, gso_size, options, tos=0):
-    """Hand a segment with `length` bytes of text to IP. `header` carries the pseudo-header's sum in its checksum field; a link that does not
-    finish checksums gets the whole one, unless it has to cut the segment anyway."""
+    """Hand a segment with `length` bytes of text to IP.
+
+    `header` carries the pseudo-header's sum in its checksum field; a link that does not finish checksums gets the whole
+    one, unless it has to cut the segment anyway.
+    """
     header_length = len(header)
     if gso_size or path.link.tx_checksum:
         start = path.header_length + len(options.ip_options)
