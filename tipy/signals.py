@@ -80,6 +80,8 @@ def deliver():
             signum = deferred[0]
             handler, frame = _getsignal(signum), sys._getframe(1)
             handler = handler if callable(handler) else _default
+            if not deferred or deferred[0] != signum:
+                continue                       # one that came a moment ago has delivered it
             del deferred[0]
             handler(signum, frame)
     finally:
