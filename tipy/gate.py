@@ -21,13 +21,11 @@ import errno
 import threading
 from collections import deque
 from threading import get_ident
-from time import monotonic, sleep
 
 from tipy import signals
 from tipy.log import channel
 
 _log = channel("stack")
-_POLITE = 200e-6               # seconds for which one who comes back lets others go first
 _LOOK_AGAIN = 0.5              # seconds
 STOPPED = "the stack is not running (start it with stack.start())"
 
@@ -74,12 +72,6 @@ class Gate:
                 pass
         finally:
             door.pop()
-
-    def _give_way(self):
-        """Somebody has been woken at the door, and is not in yet: who comes back at once must not be faster each time."""
-        until = monotonic() + _POLITE
-        while self._at_the_door and monotonic() < until:
-            sleep(0)                           # lets other threads run
 
     def __exit__(self, *exc_info):
         if not self.inside and not self._after:        # nearly always: no step at which a handler could do harm
@@ -211,8 +203,8 @@ class Gate:
         try:
             self._leave()
             spend(*args)
-            if self._at_the_door:
-                self._give_way()
+            if self._at_the_door:                      # who comes back at once must not be faster each time
+                self.clock.give_way(self._at_the_door)
         finally:
             if not self._lock.acquire(False):
                 self._queue_up()

@@ -134,9 +134,18 @@ def test_interrupt_leaves_nothing():
     line = process.stdout.readline()
     while line and not line.startswith("bulk TCP k2s"):
         line = process.stdout.readline()
-    os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=HANG)
-    assert process.returncode == 130 and err == "interrupted; everything is cleaned up\n"
+    for _ in range(3):                                 # a finalizer in which it is raised loses it: press again
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            _, err = process.communicate(timeout=5)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    else:
+        process.kill()
+        _, err = process.communicate(timeout=HANG)
+    assert process.returncode == 130 and err.endswith("interrupted; everything is cleaned up\n"), err
+    assert "Traceback" not in err or "Exception ignored" in err
     assert children_of(process.pid) == []
 
 

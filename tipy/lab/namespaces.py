@@ -89,6 +89,8 @@ def fork_clean(keep, body):
         _blank_descriptors(keep)
         body()
         status = 0
+    except (BrokenPipeError, ConnectionResetError):
+        pass                                       # who wanted to know has gone, by Ctrl-C perhaps
     except BaseException as error:
         print(f"tipy lab: {type(error).__name__}: {error}", file=sys.stderr)
     finally:
