@@ -287,9 +287,15 @@ class Driver:
             timeout = 0 if self._more else self._until_alarm()
             if deadline is not None:
                 timeout = max(min(timeout, (deadline - self._stack.clock.now()) * 1000), 0)
-            gate.rest(endpoint, bell, gate.nap, bell.wait, timeout)
+            gate.rest(endpoint, bell, self._sleep, timeout)
             self._spin = _SPIN if monotonic() - before < _SHORT else 0.0
         self._more = self._running and self._serve()
+
+    def _sleep(self, timeout):
+        """The leader's, outside the gate. Where there is always something to read it would be back before others are in."""
+        gate = self._stack.gate
+        gate.nap(self._leader_bell.wait, timeout)
+        gate.give_way()
 
     def pass_by(self):
         """Serve the stack once, without waiting. A thread that writes without pause is inside most of the time: if it takes

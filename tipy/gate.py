@@ -203,8 +203,6 @@ class Gate:
         try:
             self._leave()
             spend(*args)
-            if self._at_the_door:                      # who comes back at once must not be faster each time
-                self.clock.give_way(self._at_the_door)
         finally:
             if not self._lock.acquire(False):
                 self._queue_up()
@@ -246,6 +244,11 @@ class Gate:
         self._blocked.clear()
         self.poke = None
         self._crossing = False
+
+    def give_way(self):
+        """Outside, about to come back in: let those go first who have been woken at the door and are not in yet."""
+        if self._at_the_door:
+            self.clock.give_way(self._at_the_door)
 
     @property
     def crowded(self):
