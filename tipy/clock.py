@@ -23,7 +23,6 @@ _NEVER = float("inf")
 # Seconds that the main thread sleeps at most before Python looks for signals: one that comes between the last look and
 # the sleep (on builds without the GIL a lock spins there, for up to milliseconds) would wait for the sleep's end.
 _GLANCE = 1.0
-_POLITE = 200e-6               # seconds for which one who comes back lets others go first
 _STEPPED = "only with auto=True: this clock is moved by advance()"
 
 
@@ -79,13 +78,6 @@ class RealClock:
     def lock(gate):
         """A new lock for `gate`, an RLock."""
         return threading.RLock()
-
-    @staticmethod
-    def give_way(others):
-        """Let other threads run for a moment, until the list `others` is empty."""
-        until = time.monotonic() + _POLITE
-        while others and time.monotonic() < until:
-            time.sleep(0)
 
     def attach(self, gate):
         """A stack starts to live by this clock."""
@@ -241,8 +233,6 @@ class ManualClock:
         """A stack has stopped living by this clock."""
         if gate in self._gates:
             self._gates.remove(gate)
-
-    give_way = staticmethod(RealClock.give_way)
 
     def lock(self, gate):
         """See RealClock.lock."""

@@ -18,13 +18,14 @@ thread that wants to come in meanwhile has to be woken at the door, and waits fo
 import os
 import select
 import threading
-from time import monotonic
+from time import monotonic, sleep
 
 from tipy.fuse import fuse
 
 _LONGEST_SLEEP = 60.0          # seconds; nothing depends on it
 _SPIN = 80e-6                  # how long a leader asks before it sleeps
 _SHORT = 2 * _SPIN             # a wait that makes it ask next time
+_POLITE = 200e-6               # how long a leader that comes back lets others go first
 _PATIENCE = 5.0                # seconds that stop() gives the thread, and the leader, to come to an end
 _NEVER = float("inf")
 _yield = getattr(os, "sched_yield", int)
@@ -292,10 +293,13 @@ class Driver:
         self._more = self._running and self._serve()
 
     def _sleep(self, timeout):
-        """The leader's, outside the gate. Where there is always something to read it would be back before others are in."""
+        """The leader's, outside the gate. Where there is always something to read it would be back each time before those
+        are in who have been woken at the door: they go first."""
         gate = self._stack.gate
         gate.nap(self._leader_bell.wait, timeout)
-        gate.give_way()
+        until = monotonic() + _POLITE
+        while gate.at_the_door and monotonic() < until:
+            sleep(0)                                   # lets other threads run
 
     def pass_by(self):
         """Serve the stack once, without waiting. A thread that writes without pause is inside most of the time: if it takes

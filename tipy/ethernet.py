@@ -64,7 +64,7 @@ class Ethernet:
         if end > self.link.mtu + HEADER_LENGTH and not gso_size:
             counters["ethernet.drop_overlong"] += 1
             return
-        group = dst != self.mac
+        group = dst != self.mac            # or it is not ours
         if group and not dst[0] & 1:
             counters["ethernet.drop_not_ours"] += 1
             return

@@ -52,7 +52,7 @@ class Gate:
         self._flushing = threading.RLock()  # held by the one thread that runs `_after`
         self._emptying = False             # it is doing so
         self._blocked = {}                 # waiter -> (endpoint, thread ident), of threads in wait()
-        self._at_the_door = []             # an entry for each thread that found the lock taken
+        self.at_the_door = []             # an entry for each thread that found the lock taken
         self._crossing = False             # the main thread is on its way in or out: no signal handlers now
 
     def __enter__(self):
@@ -65,7 +65,7 @@ class Gate:
 
     def _queue_up(self):
         """Come in, though the lock is taken."""
-        door = self._at_the_door               # a fork makes a new one
+        door = self.at_the_door               # a fork makes a new one
         door.append(None)
         try:
             while not self._lock.acquire(timeout=_LOOK_AGAIN):         # in the child of a fork it is another one
@@ -238,22 +238,17 @@ class Gate:
         if flushing:
             self._flushing.acquire()
         self._emptying = False
-        self._at_the_door = []
+        self.at_the_door = []
         self.inside.clear()
         self._after.clear()
         self._blocked.clear()
         self.poke = None
         self._crossing = False
 
-    def give_way(self):
-        """Outside, about to come back in: let those go first who have been woken at the door and are not in yet."""
-        if self._at_the_door:
-            self.clock.give_way(self._at_the_door)
-
     @property
     def crowded(self):
         """True if whoever is inside should leave soon: others want to come in, or work waits for that."""
-        return bool(self._at_the_door or self._after or self.inside or signals.deferred)
+        return bool(self.at_the_door or self._after or self.inside or signals.deferred)
 
     def step_aside(self):
         """The calling thread is about to run a signal handler: it must not be the one who reads the link."""

@@ -199,8 +199,9 @@ class Bytecodes:
         self._of_file = {}                       # file -> the count of its layer
         self._monitoring = getattr(sys, "monitoring", None)
         if self._monitoring is not None:
-            self._monitoring.use_tool_id(_TOOL, "tipy bench")
-            self._monitoring.register_callback(_TOOL, self._monitoring.events.INSTRUCTION, self._step)
+            self._tool = self._monitoring.PROFILER_ID
+            self._monitoring.use_tool_id(self._tool, "tipy bench")
+            self._monitoring.register_callback(self._tool, self._monitoring.events.INSTRUCTION, self._step)
 
     def reset(self):
         """Count anew from now on."""
@@ -216,11 +217,11 @@ class Bytecodes:
     def close(self):
         """Let others count."""
         if self._monitoring is not None:
-            self._monitoring.free_tool_id(_TOOL)
+            self._monitoring.free_tool_id(self._tool)
 
     def _switch(self, on):
         if self._monitoring is not None:
-            self._monitoring.set_events(_TOOL, self._monitoring.events.INSTRUCTION if on else 0)
+            self._monitoring.set_events(self._tool, self._monitoring.events.INSTRUCTION if on else 0)
         else:
             sys.settrace(self._trace if on else None)
 
@@ -240,14 +241,14 @@ class Bytecodes:
             count[0] += 1
 
 
-_TOOL = 2                                        # sys.monitoring.PROFILER_ID
 _ELSEWHERE = {"clock": "gate", "signals": "gate", "fuse": "driver", "packet": "ethernet", "arp": "ipv4", "buffers": "tcp",
               "datagrams": "udp", "sockets": "socket"}
 _PACKAGE = __file__.rpartition("/tests/")[0] + "/tipy/"
 
 
 def layer_of(file):
-    """The layer a file of the package belongs to; None for one that belongs to none, or to the measurements."""
+    """The layer a file of the package belongs to; None for what several layers share (checksum.py, counters.py), and for
+    the measurements."""
     first, *rest = file.removeprefix(_PACKAGE).removesuffix(".py").split("/")
     if first == "wire":
         first = rest[0]

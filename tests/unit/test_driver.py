@@ -199,6 +199,14 @@ def patient(pair, monkeypatch):
     return pair
 
 
+def leading(a, b):
+    """(a thread that reads from a client of `a`, and leads there; that client; its server)"""
+    client, server = connected(a, b)
+    reading = Thread(client.recv, 10)
+    until(lambda: a._driver._leader is not None)
+    return reading, client, server
+
+
 def test_leader_that_asks_finds_what_arrives(patient):
     a, b = patient
     client, server = connected(a, b)
@@ -209,10 +217,7 @@ def test_leader_that_asks_finds_what_arrives(patient):
 
 
 def test_leader_that_asks_lets_others_in(patient):
-    a, b = patient
-    client, server = connected(a, b)
-    reading = Thread(client.recv, 10)
-    until(lambda: a._driver._leader is not None)
+    reading, client, server = leading(*patient)
     for _ in range(50):
         assert Thread(client.getpeername).result() == server.getsockname()
     server.sendall(b"done")
@@ -230,24 +235,18 @@ def test_leader_that_asks_wakes_those_it_reads_for(patient):
 
 
 def test_leader_that_asks_does_what_a_finalizer_left(patient):
-    a, b = patient
-    client, server = connected(a, b)
-    reading = Thread(client.recv, 10)
-    until(lambda: a._driver._leader is not None)
+    reading, _client, server = leading(*patient)
     for _ in range(50):
         done = threading.Event()
-        a.gate.later(done.set)
+        patient[0].gate.later(done.set)
         assert done.wait(JOIN)
     server.sendall(b"done")
     assert reading.result() == b"done"
 
 
 def test_stop_while_a_leader_asks(patient):
-    a, b = patient
-    client, _server = connected(a, b)
-    reading = Thread(client.recv, 10)
-    until(lambda: a._driver._leader is not None)
-    a.stop()
+    reading, _client, _server = leading(*patient)
+    patient[0].stop()
     with pytest.raises(OSError):
         reading.result()
 

@@ -705,6 +705,20 @@ def in_child(fn):
     return text
 
 
+def hold(gate):
+    """(a thread that is inside `gate`, the event that lets it leave)"""
+    inside, leave = threading.Event(), threading.Event()
+
+    def stay():
+        with gate:
+            inside.set()
+            leave.wait(JOIN)
+
+    holder = Thread(stay)
+    assert inside.wait(JOIN)
+    return holder, leave
+
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 quiet = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
@@ -772,15 +786,7 @@ def test_child_of_a_fork_within_a_call_comes_out_of_it(wire, where):
             with pytest.raises(OSError):
                 client.recv(1)
         else:
-            let_go, inside = threading.Event(), threading.Event()
-
-            def hold():
-                with a.gate:
-                    inside.set()
-                    let_go.wait(JOIN)
-
-            holder = Thread(hold)
-            inside.wait(JOIN)
+            holder, leave = hold(a.gate)
             before = signal.signal(signal.SIGUSR1, fork)
             main = threading.main_thread().ident
 
@@ -788,7 +794,7 @@ def test_child_of_a_fork_within_a_call_comes_out_of_it(wire, where):
                 until(lambda: a.gate.crowded)
                 signal.pthread_kill(main, signal.SIGUSR1)
                 until(lambda: pids)
-                let_go.set()
+                leave.set()
 
             knocker = Thread(knock)
             with a.gate:
@@ -840,15 +846,7 @@ def test_fork_while_other_threads_are_inside_and_waiting(loopback):
     client, server = connected(loopback)
     reading = Thread(client.recv, 10)
     until_blocked(loopback)
-    inside, leave = threading.Event(), threading.Event()
-
-    def hold():
-        with loopback.gate:
-            inside.set()
-            leave.wait(JOIN)
-
-    holding = Thread(hold)
-    assert inside.wait(JOIN)
+    holding, leave = hold(loopback.gate)
 
     def child():
         try:

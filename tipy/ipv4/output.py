@@ -43,7 +43,7 @@ class Output:
         """
         length = HEADER_LENGTH + len(options) + (sum(map(len, parts)) if length is None else length)
         mtu = path.mtu
-        if df and mtu <= MIN_PMTU and not path.may_forbid_fragments:
+        if df and mtu <= MIN_PMTU and not path.may_forbid_fragments:       # only so small an estimate may be locked
             df = False
         fits = length <= mtu or offload is not None and offload.gso_size > 0
         if not fits and (df or length > MAX_PACKET):

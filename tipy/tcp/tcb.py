@@ -241,7 +241,14 @@ class Tcb:
 
     def stop_timers(self):
         """Stop all timers of this connection, for good."""
-        for timer in (self.retransmission, self.delayed_ack, self.life, self.pacer):
+        self.stop_senders_timers()
+        if self.life is not None:
+            self.life.end()
+            self.life = None
+
+    def stop_senders_timers(self):
+        """Stop those that only a connection with something to say needs, for good."""
+        for timer in (self.retransmission, self.delayed_ack, self.pacer):
             if timer is not None:
                 timer.end()
-        self.pending = self.retransmission = self.delayed_ack = self.life = self.pacer = None
+        self.pending = self.retransmission = self.delayed_ack = self.pacer = None

@@ -20,12 +20,8 @@ _USUAL = Options()
 def travel_light(tcb):
     """Nobody will ask this connection anything any more, and it sends nothing but ACKs: let go of what only a sender
     needs. A busy server has thousands of them."""
-    tcb.pending = None
-    for timer in (tcb.retransmission, tcb.delayed_ack, tcb.pacer):
-        if timer is not None:
-            timer.end()
+    tcb.stop_senders_timers()
     tcb.cc = tcb.rtt = tcb.loss = tcb.early = tcb.records = tcb.sendq = tcb.push_marks = tcb.record_ends = None
-    tcb.retransmission = tcb.delayed_ack = tcb.pacer = None
     if not vars(tcb.options):
         tcb.options = _USUAL
 
