@@ -33,7 +33,7 @@ class SendQueue:
             chunks[-1] = memoryview(b"".join((chunks[-1], data)))
         else:
             self._starts.append(self.end)
-            chunks.append(memoryview(data))
+            chunks.append(data if type(data) is memoryview else memoryview(data))
         self.end += len(data)
 
     def slice(self, start, end):
@@ -46,7 +46,7 @@ class SendQueue:
         offset = start - starts[index]
         length = end - start
         if offset + length <= len(chunk):              # nearly always
-            return [chunk[offset:offset + length]]
+            return [chunk if length == len(chunk) else chunk[offset:offset + length]]
         views = [chunk[offset:]]
         length -= len(views[0])
         while length:
@@ -56,13 +56,18 @@ class SendQueue:
             length -= len(view)
         return views
 
+    def clear(self):
+        """Forget all of it: it was acknowledged."""
+        self.start = self.end
+        self._starts.clear()
+        self._chunks.clear()
+        self._head = 0
+
     def release(self, upto):
         """Forget the bytes before `upto`: they were acknowledged."""
         self.start = upto
         head, starts = self._head, self._starts
         count = len(starts)
-        if upto == self.end:                           # all of it
-            head = count
         while head < count and starts[head] + len(self._chunks[head]) <= upto:
             self._chunks[head] = None
             head += 1

@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talk import Options, Talk, part
-from tipy.tcp import batch
 from tipy.tcp.batch import Batch
 
-FOLLOW, ARRIVES = Batch.follow, batch.segment_arrives
+FOLLOW, ARRIVES = Batch.follow, Batch._arrives
 # Both as for a super-segment from a link, and as on Linux: SND.WL1 is where the whole of it begins, and a segment's size
 # is looked at once (tcp_measure_rcv_mss). So a peer whose full segments become smaller on the way, which no peer here
 # does, would be seen to do so one segment later.
@@ -52,16 +51,16 @@ OPTIONS = st.builds(
 def test_coupling_changes_nothing():
     counts = []
 
-    def counted(tcb, seg):
-        counts.append(seg.wire_count)
-        return ARRIVES(tcb, seg)
+    def counted(self, tcb, flags, text, size):
+        counts.append(-(-len(text) // size))
+        ARRIVES(self, tcb, flags, text, size)
 
     @settings(max_examples=300)
     @given(OPTIONS, STEPS)
     def check(options, steps):
         compare(options, steps)
 
-    with mock.patch.object(batch, "segment_arrives", counted):
+    with mock.patch.object(Batch, "_arrives", counted):
         check()
     assert sum(count > 1 for count in counts) > 50
 
@@ -70,10 +69,10 @@ def wire_counts(options, steps):
     """How many wire segments stood for one, each time several did."""
     counts = []
 
-    def watched(tcb, seg):
-        counts.append(seg.wire_count)
-        return ARRIVES(tcb, seg)
-    with mock.patch.object(batch, "segment_arrives", watched):
+    def watched(self, tcb, flags, text, size):
+        counts.append(-(-len(text) // size))
+        ARRIVES(self, tcb, flags, text, size)
+    with mock.patch.object(Batch, "_arrives", watched):
         Talk(options).run(steps)
     return counts
 
@@ -113,8 +112,8 @@ def test_no_more_is_coupled_than_the_window_holds():
 
 def test_coupling_past_a_gap_is_found_and_shown():
     """The comparison would see it."""
-    def hasty(self, tcb, seg, options):
-        FOLLOW(self, tcb, seg, options)
+    def hasty(self, *segment):
+        FOLLOW(self, *segment)
         self._next += 1000
     with pytest.raises(AssertionError, match="a difference in step 0"):
         compare(Options(sizes=(1000,) * 5), [("together", [("text", 0, {}), ("text", 1, {})])], hasty)

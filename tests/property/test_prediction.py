@@ -1,8 +1,9 @@
-"""Header prediction is a short cut and nothing else: what it does to a segment, the numbered checks would do as well.
+"""The short cuts of a conversation are short cuts and nothing else: the long way would do the same.
 
-tipy.tcp.input.predicted takes the segments that a healthy connection consists of past the numbered checks of RFC 9293
-section 3.10.7.4, as 4.4BSD did. So any conversation must go the same way with it and without: the same segments at the same
-times, the same results of the program's calls, and after each step the same connection to the last variable.
+tipy.tcp.prediction takes the segments that a healthy connection consists of past the numbered checks of RFC 9293
+section 3.10.7.4, as 4.4BSD did, and output.send_alone what goes out in one segment past the questions of send_new. So any
+conversation must go the same way with them and without: the same segments at the same times, the same results of the
+program's calls, and after each step the same connection to the last variable.
 
 A peer says whatever a strategy thinks up: its text in order, early, again, beyond the window; ACKs that are late, or of
 nothing ever sent; SACK, ECN marks, urgent bytes, FINs, changing windows, time stamps that run backwards. In half of the
@@ -10,6 +11,7 @@ runs both ends' numbers pass 2**32 within the first segments. A failing run prin
 part.
 """
 
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from unittest import mock
 
@@ -18,18 +20,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talk import Options, part
-from tipy.tcp import input as tcp_input
+from tipy.tcp import batch, layer, output
+from tipy.tcp.output import send_alone
+from tipy.tcp.prediction import predicted
 
 # Where the short cut takes a liberty, as Linux does (tcp_rcv_established): it does not look at the ACK of text if that
 # tells nothing new, so it refreshes nothing that every ACK refreshes.
 LIBERTIES = {"last_heard", "probes_out", "keepalives_out", "soft_error"}
-PREDICTED = tcp_input.predicted
 
 
-def compare(options, steps, short_cut=PREDICTED):
-    """Have the conversation with the short cut and without. AssertionError where the two part."""
-    found = part(options, steps, *(partial(mock.patch.object, tcp_input, "predicted", function)
-                                   for function in (short_cut, lambda tcb, seg: False)), LIBERTIES)
+def refuse(*segment):
+    """In the place of a short cut."""
+    return False
+
+
+@contextmanager
+def short_cuts(receive, send):
+    """These functions in the place of `predicted` and `send_alone`."""
+    with ExitStack() as stack:
+        for module, name, function in (layer, "predicted", receive), (batch, "predicted", receive), (output, "send_alone", send):
+            stack.enter_context(mock.patch.object(module, name, function))
+        yield
+
+
+def compare(options, steps, receive=predicted, send=send_alone):
+    """Have the conversation with the short cuts and without. AssertionError where the two part."""
+    found = part(options, steps, partial(short_cuts, receive, send), partial(short_cuts, refuse, refuse), LIBERTIES)
     assert found is None, found
 
 
@@ -114,18 +130,35 @@ def test_segments_of_a_healthy_connection_are_predicted(options):
     """Else all the above would compare the slow way with itself."""
     verdicts = []
 
-    def watched(tcb, seg):
-        verdicts.append(PREDICTED(tcb, seg))
+    def watched(*segment):
+        verdicts.append(predicted(*segment))
         return verdicts[-1]
     compare(options, HEALTHY, watched)
     assert verdicts == [True] * 3
 
 
+@pytest.mark.parametrize("options", [Options(), Options(wrap=True), Options(timestamps=True, scale=7, active=True)])
+@pytest.mark.parametrize("steps, verdicts", [
+    ([("write", 1), ("ack", {}), ("write", 600), ("ack", {})], [True] * 2),
+    ([("write", 100), ("write", 100), ("ack", {}), ("ack", {})], [True] * 2),       # Nagle has the second wait
+    ([("write", 3000)], [False]),
+    ([("write", 1), ("ack", {"win": 0}), ("write", 100)], [True, False]),
+])
+def test_what_goes_out_alone(options, steps, verdicts):
+    found = []
+
+    def watched(*segment):
+        found.append(send_alone(*segment))
+        return found[-1]
+    compare(options, steps, send=watched)
+    assert found == verdicts
+
+
 def test_a_short_cut_past_the_fin_is_found_and_shown():
     """A FIN comes early, then the text before it: with that the stream ends, which is not for the short cut to see."""
-    def hasty(tcb, seg):
+    def hasty(tcb, *segment):
         tcb.fin_at, hidden = None, tcb.fin_at
-        taken = PREDICTED(tcb, seg)
+        taken = predicted(tcb, *segment)
         tcb.fin_at = hidden
         return taken
     with pytest.raises(AssertionError, match=r"in step 1, \('text', -1, \{\}\)") as caught:
@@ -136,10 +169,19 @@ def test_a_short_cut_past_the_fin_is_found_and_shown():
 
 
 def test_a_short_cut_that_leaves_a_variable_is_found_and_shown():
-    def forgetful(tcb, seg):
+    def forgetful(tcb, *segment):
         before = tcb.bytes_received
-        taken = PREDICTED(tcb, seg)
+        taken = predicted(tcb, *segment)
         tcb.bytes_received = before
         return taken
     with pytest.raises(AssertionError, match="bytes_received is 0 with it, 1000 without"):
         compare(Options(), HEALTHY, forgetful)
+
+
+def test_a_short_cut_that_sets_no_timer_is_found():
+    def careless(tcb, queue, hold):
+        taken = send_alone(tcb, queue, hold)
+        tcb.disarm()
+        return taken
+    with pytest.raises(AssertionError, match="difference in step 0"):
+        compare(Options(), [("write", 100), ("pause", 0.5)], send=careless)

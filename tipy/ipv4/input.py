@@ -7,7 +7,7 @@ that want it and to the transport of its protocol; for a protocol without either
 The payload is cut at the header's total length: padding is no part of a packet.
 """
 
-from struct import error as struct_error
+from struct import Struct, error as struct_error
 
 import tipy.ipv4.options as ip_options
 from tipy.address import format_ip
@@ -18,6 +18,8 @@ from tipy.wire.icmp import PARAMETER_PROBLEM
 from tipy.wire.ipv4 import HEADER_LENGTH, MAX_PACKET, MF, PROTOCOL_IGMP, STRUCT, IPv4Header
 
 _log = channel("ipv4")
+
+_NUMBERS = Struct("!QQI")       # a header without options as three numbers
 
 
 class Input:
@@ -47,6 +49,8 @@ class Input:
             return
         if first == 0x45:
             after = start + HEADER_LENGTH
+            high, middle, low = _NUMBERS.unpack_from(frame, start)
+            residue = (high + middle + low) % 0xFFFF   # of the whole header, see checksum.py; 2**64 = 1 as well
         else:
             after = start + ((first & 15) << 2)
             if first >> 4 != 4:
@@ -55,13 +59,14 @@ class Input:
             if after < start + HEADER_LENGTH or after > packet.end:
                 counters["ipv4.drop_header_length"] += 1
                 return
+            residue = int.from_bytes(frame[start:after], "big") % 0xFFFF
         end = start + total
         if not after <= end <= packet.end:
             if total or not packet.gso_size:
                 counters["ipv4.drop_truncated"] += 1
                 return
             end = packet.end                           # a super-segment too large for the field (BIG TCP)
-        if int.from_bytes(frame[start:after], "big") % 0xFFFF:
+        if residue:
             counters["ipv4.drop_checksum"] += 1
             return
         packet.network = start

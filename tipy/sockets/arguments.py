@@ -8,12 +8,15 @@ import operator
 import sys
 
 EMPTY = memoryview(b"")
+_NOTHING = 0                               # `is` takes a third of the time of `==`, and True is not meant
 _LONGEST_TIMEOUT = 2 ** 63 / 1e9           # _PyTime_t counts nanoseconds in 64 bits
 _LONGEST_POLL = (2 ** 31 - 1) / 1e3        # poll() takes an int of milliseconds
 
 
 def c_int(value):
     """An int that fits a C int."""
+    if value is _NOTHING:                      # nearly always: no flags
+        return value
     value = operator.index(value)
     if not -2 ** 31 <= value < 2 ** 31:
         raise OverflowError("signed integer is greater than maximum" if value > 0

@@ -3,6 +3,7 @@
     layer.py         whose segment is it? a connection's, a listener's, nobody's (RST)
     batch.py         what comes in one batch of frames is coupled, and answered once
     input.py         segment_arrives: the RFC's numbered checks       (RFC 9293 3.10.7, 5961, 7323)
+    prediction.py    the short way past them, for what was expected (skip it at first)
     ack.py           what was acknowledged                            text.py    the byte stream put together
     output.py        the one place that decides to send               (RFC 9293 3.8, 1122 Nagle and SWS)
     timeouts.py      what happens when a timer fires                  alarm.py   which timer runs

@@ -10,6 +10,7 @@ from tipy.tcp import alarm, chrono, cwnd_validation, rack, recovery, sack
 from tipy.tcp.loss import DUPLICATE_THRESHOLD, Phase, loss_state
 from tipy.tcp.output import has_unsent, send_new
 from tipy.tcp.seq import MASK
+from tipy.tcp.states import CAN_SEND
 from tipy.wire.tcp import ECE, SYN
 
 _CHALLENGE, _DROP, _OK = "challenge", "drop", "ok"
@@ -38,15 +39,15 @@ class News:
         return self.echo_ms is not None and self.echo_ms < int(moment * 1000)
 
 
-def advance(tcb, ack):
+def advance(tcb, ack, now):
     """SND.UNA moves to `ack`, and there is nothing else to say: the short form of `process` for a connection that has
-    not lost anything so far (header prediction)."""
+    not lost anything so far (prediction.py)."""
     tcb.bytes_acked += ack - tcb.snd_una
     tcb.snd_una = ack
     tcb.retries = tcb.probes_out = tcb.keepalives_out = tcb.soft_error = 0
-    tcb.last_heard = now = tcb.now()
+    tcb.last_heard = now
     first = tcb.records[0].sent_at
-    acked, latest = _drop(tcb, ack)
+    acked, latest = _drop(tcb, ack, now)
     if latest is not None:
         rtt = tcb.rtt
         rtt.sample(now - first)
@@ -54,12 +55,24 @@ def advance(tcb, ack):
             rtt.min_rtt = now - latest
         tcb.cc.on_rtt(now - latest)
     if acked:
-        alarm.rearm(tcb)
+        if tcb.packets_out:
+            alarm.rearm(tcb)
+        else:
+            tcb.disarm()
         tcb.cwnd_stamp = now
         if cwnd_validation.may_grow(tcb):
             tcb.cc.on_ack(acked)
     if tcb.trace is not None:
         _tell_window(tcb)
+
+
+def tell_writer(tcb):
+    """SND.UNA has moved: perhaps there is room worth waking the user for, if he may still write."""
+    if tcb.state in CAN_SEND and tcb.enough_room:
+        if tcb.wants_room:
+            tcb.wants_room = False
+            chrono.stop(tcb, chrono.BUFFER, tcb.now())
+        tcb.tcp.gate.notify(tcb)
 
 
 def _tell_window(tcb):
@@ -181,7 +194,7 @@ def new_window(tcb, window):
     """SND.WND is `window` from now on."""
     tcb.snd_wnd = window
     if has_unsent(tcb):
-        cwnd_validation.restart_after_idle(tcb)
+        cwnd_validation.restart_after_idle(tcb, tcb.now())
     if window > tcb.max_window:
         tcb.max_window = window
         tcb.update_mss()
@@ -228,7 +241,7 @@ def _clean(tcb, ack, news, prior_fack):
             loss.forget(record, count)
         if not whole:
             break
-    news.acked, latest = _drop(tcb, ack)
+    news.acked, latest = _drop(tcb, ack, tcb.now())
     if not news.acked and latest is None:
         return
     news.set_timer = news.not_duplicate = True
@@ -247,15 +260,16 @@ def _forget_marks(marks, ack):
         marks.pop(0)
 
 
-def _drop(tcb, ack):
+def _drop(tcb, ack, now):
     """Forget records and bytes before `ack`. Returns (wire segments, when the last of them was sent or None)."""
     records = tcb.records
     if ack == tcb.snd_nxt and records:                 # all of it
         acked, latest = tcb.packets_out, records[-1].sent_at
         records.clear()
+        tcb.packets_out = 0
     else:
         acked, latest = _drop_records(tcb, records, ack)
-    tcb.packets_out -= acked
+        tcb.packets_out -= acked
     tcb.delivered += acked
     queue = tcb.sendq
     if queue is not None and queue.start < ack:
@@ -265,8 +279,8 @@ def _drop(tcb, ack):
             if tcb.record_ends:
                 _forget_marks(tcb.record_ends, ack)
         else:
-            queue.release(queue.end)
-            chrono.stop(tcb, chrono.BUSY)
+            queue.clear()
+            chrono.rest(tcb, now)
             tcb.push_marks.clear()
             tcb.record_ends = None
     if tcb.snd_up < ack:

@@ -45,15 +45,13 @@ def rto_left(tcb):
 
 def schedule_probe(tcb, advancing):
     """Start the tail loss probe timer if this connection may probe now (RFC 8985 section 7.2). True if so."""
-    loss = tcb.loss
-    if (not tcb.tcp.settings.recovery or not tcb.packets_out or not tcb.sack_ok
-            or loss is not None and not loss.may_probe):
+    loss, rtt, settings = tcb.loss, tcb.rtt, tcb.tcp.settings
+    if not settings.recovery or not tcb.packets_out or not tcb.sack_ok or loss is not None and not loss.may_probe:
         return False
-    rtt = tcb.rtt
     if rtt.srtt:
-        delay = 2 * rtt.srtt + (tcb.tcp.settings.rto_min if tcb.packets_out == 1 else _TIMER_SLACK)
+        delay = 2 * rtt.srtt + (settings.rto_min if tcb.packets_out == 1 else _TIMER_SLACK)
     else:
-        delay = tcb.tcp.settings.rto_initial
+        delay = settings.rto_initial
     left = rtt.rto if advancing else rto_left(tcb)
     tcb.arm("tlp", left if 0 < left < delay else delay)
     return True

@@ -9,29 +9,33 @@ sndbuf_limited. As in Linux one clock runs at a time, the highest of:
 BUSY, WINDOW, BUFFER = 1, 2, 3
 
 
-def start(tcb, what):
+def start(tcb, what, now):
     """From now on `what` holds, unless something higher does."""
     if what > tcb.chrono:
         if tcb.chrono:
-            _add(tcb)
-        tcb.chrono, tcb.chrono_since = what, tcb.now()
+            _add(tcb, now)
+        tcb.chrono, tcb.chrono_since = what, now
 
 
-def stop(tcb, what):
+def stop(tcb, what, now):
     """`what` holds no more."""
     queue = tcb.sendq
     if queue is None or queue.start == queue.end:
-        if tcb.chrono:
-            _add(tcb)
-        tcb.chrono = 0
+        rest(tcb, now)
     elif what == tcb.chrono:
-        _add(tcb)
+        _add(tcb, now)
         tcb.chrono = BUSY
 
 
-def _add(tcb):
+def rest(tcb, now):
+    """Nothing is queued any more."""
+    if tcb.chrono:
+        _add(tcb, now)
+        tcb.chrono = 0
+
+
+def _add(tcb, now):
     """Add what the running clock shows to its total, and start it anew."""
-    now = tcb.now()
     if tcb.chrono_totals is None:
         tcb.chrono_totals = [0.0, 0.0, 0.0]
     tcb.chrono_totals[tcb.chrono - 1] += now - tcb.chrono_since

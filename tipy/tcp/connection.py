@@ -223,13 +223,15 @@ class Connection(Tcb):
         if queue is None:
             queue = self.sendq = SendQueue(self.iss + 1)
             self.push_marks = []
+        now = self.now()
         if not self.packets_out:
-            cwnd_validation.restart_after_idle(self)
+            cwnd_validation.restart_after_idle(self, now)
         if queue.start == queue.end:
-            chrono.start(self, chrono.BUSY)
-        piece = view[:count]
-        kept = view.obj                                    # as long as the piece is
-        queue.append(piece if type(kept) is bytes and len(kept) <= 2 * count else bytes(piece))
+            chrono.start(self, chrono.BUSY, now)
+        if count < size:
+            view = view[:count]
+        kept = view.obj                                    # as long as the view is
+        queue.append(view if type(kept) is bytes and len(kept) <= 2 * count else bytes(view))
         if not more if count == size else not self.lowat:
             self.push_marks.append(queue.end)
         if record and count == size:

@@ -8,7 +8,7 @@ from tipy.tcp import chrono
 from tipy.tcp.congestion import INFINITE, INITIAL_WINDOW
 
 
-def validate(tcb, limited):
+def validate(tcb, limited, now):
     """Note, after sending, whether cwnd was the limit (`limited`)."""
     packets_out = tcb.packets_out
     if tcb.snd_una >= tcb.cwnd_usage_seq or limited or not tcb.cwnd_limited and packets_out > tcb.max_packets_out:
@@ -16,14 +16,13 @@ def validate(tcb, limited):
         tcb.max_packets_out = packets_out
         tcb.cwnd_usage_seq = tcb.snd_nxt
     if may_grow(tcb):
-        tcb.cwnd_used, tcb.cwnd_stamp = 0, tcb.now()
+        tcb.cwnd_used, tcb.cwnd_stamp = 0, now
     else:
         if tcb.wants_room and tcb.snd_nxt >= tcb.snd_end:
-            chrono.start(tcb, chrono.BUFFER)
+            chrono.start(tcb, chrono.BUFFER, now)
         if packets_out > tcb.cwnd_used:
             tcb.cwnd_used = packets_out
-        now = tcb.now()
-        if tcb.tcp.settings.slow_start_after_idle and now - tcb.cwnd_stamp >= tcb.rtt.rto:
+        if now - tcb.cwnd_stamp >= tcb.rtt.rto and tcb.tcp.settings.slow_start_after_idle:
             _application_limited(tcb)
             tcb.cwnd_stamp = now
 
@@ -35,9 +34,9 @@ def may_grow(tcb):
     return tcb.cwnd < tcb.ssthresh and tcb.cwnd < 2 * tcb.max_packets_out
 
 
-def restart_after_idle(tcb):
+def restart_after_idle(tcb, now):
     """About to send after a silence: halve cwnd for each RTO of it, down to the initial window."""
-    idle, rto = tcb.now() - tcb.last_sent, tcb.rtt.rto
+    idle, rto = now - tcb.last_sent, tcb.rtt.rto
     if (idle <= rto or tcb.packets_out or not tcb.data_segs_out or not tcb.tcp.settings.slow_start_after_idle
             or tcb.cc.name == "none"):
         return
@@ -48,7 +47,7 @@ def restart_after_idle(tcb):
         tcb.cwnd >>= 1
         idle -= rto
     tcb.cwnd = max(tcb.cwnd, floor)
-    tcb.cwnd_stamp = tcb.now()
+    tcb.cwnd_stamp = now
     tcb.cwnd_used = 0
     tcb.cc.on_idle()
 

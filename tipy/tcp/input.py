@@ -14,7 +14,7 @@ Then `output` sends what has become due. Left out of the RFC: precedence and sec
 
 import errno
 
-from tipy.tcp import ack, chrono, handshake, text, time_wait, urgent
+from tipy.tcp import ack, handshake, text, time_wait, urgent
 from tipy.tcp.challenge import allowed, challenge
 from tipy.tcp.listen import offered_ecn
 from tipy.tcp.output import output, send_ack, send_syn
@@ -29,79 +29,23 @@ _AFTER_FIN = frozenset({CLOSE_WAIT, LAST_ACK, CLOSING})
 
 
 def segment_arrives(tcb, seg):
-    """Process a segment for a connection in any state but CLOSED and LISTEN. True if it was just what was expected."""
+    """Process a segment for a connection in any state but CLOSED and LISTEN."""
     tcb.segs_in += seg.wire_count
-    if tcb.state is ESTABLISHED and predicted(tcb, seg):
-        batch = tcb.tcp.batch
-        if batch is None:
-            output(tcb)
-        else:
-            batch.due[tcb] = None                      # one decision for all that came in this batch
-        return True
     if tcb.state is SYN_SENT:
         syn_sent(tcb, seg)
-        return False
+        return
     seg.unwrap(tcb.rcv_nxt, tcb.snd_una)
     if tcb.state is TIME_WAIT:
         time_wait.segment_arrives(tcb, seg)
-        return False
+        return
     if tcb.state is SYN_RECEIVED and tcb.listener is not None and not handshake.may_go_on(tcb, seg):
-        return False
+        return
     if not seg.flags & (ACK | RST | SYN):
-        return False                                   # no peer of ours would say that; Linux does not answer it either
+        return                                         # no peer of ours would say that; Linux does not answer it either
     for check in CHECKS:
         if not check(tcb, seg):
             break
     output(tcb)
-    return False
-
-
-# -- header prediction ----------------------------------------------------------------------------
-
-def predicted(tcb, seg):
-    """Take a segment that is just what was expected next; False if it is not, nothing having been changed.
-
-    Nearly every segment of a healthy connection passes: only ACK and PSH set, exactly at RCV.NXT and within the window,
-    a timestamp that does not run backwards, an acceptable ACK, no SACK, nothing lost, early or urgent. Each of
-    the numbered checks below would let such a segment pass and do just this, so this is only a short cut (Jacobson's,
-    from 4.4BSD).
-    """
-    if (seg.flags & ~PSH != ACK or tcb.loss is not None or tcb.ecn_ok or tcb.urgent is not None
-            or seg.seq != tcb.rcv_nxt & MASK or tcb.fin_at is not None or tcb.early is not None and tcb.early.ranges):
-        return False
-    options = seg.options
-    if tcb.ts_ok:
-        stamp = options.timestamp
-        if stamp is None or options.sack or (stamp[0] - tcb.ts_recent) & MASK >= 0x80000000:
-            return False
-    elif options is not NO_OPTIONS:
-        return False
-    advance = (seg.ack - tcb.snd_una) & MASK
-    length = len(seg.text)
-    nxt = tcb.rcv_nxt
-    window = seg.wnd << tcb.snd_wscale
-    if (advance > tcb.snd_nxt - tcb.snd_una or length > tcb.rcv.edge - nxt or not window
-            or not (advance or length) or tcb.pending == "persist" or advance and not tcb.records):
-        return False
-    if tcb.ts_ok and nxt <= tcb.last_ack_sent:
-        tcb.ts_recent = stamp[0]
-        tcb.ts_recent_age = tcb.now()
-    seq_ack = tcb.snd_una + advance
-    if advance or ack.brings_window(tcb, nxt, window):
-        if window != tcb.snd_wnd:
-            ack.new_window(tcb, window)
-        tcb.snd_wl1 = nxt
-    if advance:
-        ack.advance(tcb, seq_ack)
-        _after_ack(tcb)
-    else:
-        tcb.keepalives_out = 0                         # the peer is there, if it has nothing to acknowledge
-    if length:
-        seg.seq = nxt
-        text.take(tcb, seg)
-        if tcb.waiters or tcb.readiness is not None:
-            tcb.tcp.gate.notify(tcb)
-    return True
 
 
 # -- 3.10.7.3 SYN-SENT ----------------------------------------------------------------------------
@@ -359,11 +303,8 @@ def _after_ack(tcb):
         elif state is LAST_ACK:
             tcp.forget(tcb)
         return
-    if (tcb.wants_room or tcb.waiters or tcb.readiness is not None) and state in CAN_SEND and tcb.enough_room:
-        if tcb.wants_room:
-            tcb.wants_room = False
-            chrono.stop(tcb, chrono.BUFFER)
-        tcp.gate.notify(tcb)
+    if tcb.wants_room or tcb.waiters or tcb.readiness is not None:
+        ack.tell_writer(tcb)
 
 
 def urg_step(tcb, seg):

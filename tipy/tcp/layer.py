@@ -1,6 +1,6 @@
 """The TCP layer of one stack: who gets an arriving segment, and the life of connections as a whole.
 
-    input() -> a connection (input.py) | a listener (listen.py) | nobody: RST
+    input() -> a connection (prediction.py, input.py) | a listener (listen.py) | nobody: RST
 
 Connections are found by their four-tuple, listeners by (ip, port), the exact address before the wildcard. What a
 segment may not do is decided before that: a bad checksum, a broken header or a source that may not speak is counted
@@ -23,6 +23,7 @@ from tipy.tcp.isn import SequenceNumbers
 from tipy.tcp.listen import Listener, offered_ecn
 from tipy.tcp.options import Options
 from tipy.tcp.output import has_unsent, output, send_reset, send_syn
+from tipy.tcp.prediction import predicted
 from tipy.tcp.segment import Segment
 from tipy.tcp.seq import MASK, unwrap
 from tipy.tcp.states import (CLOSED, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, LAST_ACK, OPENING,
@@ -32,8 +33,8 @@ from tipy.tcp.transmit import PROTOCOL, send_bare
 from tipy.tcp.window import ReceiveWindow
 from tipy.wire.icmp import (DESTINATION_UNREACHABLE, HOST_UNREACHABLE, NET_UNREACHABLE, REASSEMBLY_TIME_EXCEEDED,
                             TIME_EXCEEDED)
-from tipy.wire.tcp import (ACK, HEADER_LENGTH, NO_OPTIONS, QUOTED, RST, STRUCT, SYN, TcpOptions, flags_text,
-                           pack_options, parse_options)
+from tipy.wire.tcp import (ACK, ALIGNED_TIMESTAMP, BARE_OFFSET, HEADER_LENGTH, PSH, QUOTED, RST, STAMPED,
+                           STAMPED_OFFSET, STRUCT, SYN, TcpOptions, flags_text, pack_options, parse_options)
 
 _log = channel("tcp.segments")
 
@@ -67,10 +68,15 @@ class Tcp:
         frame, start, end = packet.frame, packet.start, packet.end
         counters = self.counters
         length = end - start
-        if length < HEADER_LENGTH:
+        if length >= STAMPED.size:                     # what lies behind the fixed part counts if it is a timestamp
+            (src_port, dst_port, seq, ack, offset, flags, wnd, _, up,
+             options, stamp, echo) = STAMPED.unpack_from(frame, start)
+        elif length >= HEADER_LENGTH:
+            src_port, dst_port, seq, ack, offset, flags, wnd, _, up = STRUCT.unpack_from(frame, start)
+            options = stamp = None
+        else:
             counters["tcp.drop_short"] += 1
             return
-        src_port, dst_port, seq, ack, offset, flags, wnd, _, up = STRUCT.unpack_from(frame, start)
         text_start = start + (offset >> 4 << 2)
         if text_start < start + HEADER_LENGTH or text_start > end:
             counters["tcp.drop_header_length"] += 1
@@ -88,16 +94,26 @@ class Tcp:
             _log("in %s:%d > %s:%d %s seq %d ack %d win %d len %d", format_ip(packet.src), src_port,
                  format_ip(packet.dst), dst_port, flags_text(flags), seq, ack, wnd, len(text))
         batch = self.batch
-        raw_options = frame[start + HEADER_LENGTH:text_start] if batch is not None else None
-        if batch is not None and batch.tcb is not None:
-            if not packet.gso_size and batch.couple(tcb, seq, ack, flags, wnd, raw_options, packet.tos, text):
-                return
-            batch.flush()
-        options = parse_options(frame, start + HEADER_LENGTH, text_start) if offset > 0x5F else NO_OPTIONS
+        raw_options = None
+        if batch is not None:
+            raw_options = frame[start + HEADER_LENGTH:text_start]
+            if batch.tcb is not None:
+                if not packet.gso_size and batch.couple(tcb, seq, ack, flags, wnd, raw_options, packet.tos, text):
+                    return
+                batch.flush()
+        if (tcb is not None and tcb.state is ESTABLISHED and flags & ~PSH == ACK
+                and (offset == STAMPED_OFFSET and options == ALIGNED_TIMESTAMP if tcb.ts_ok else offset == BARE_OFFSET)
+                and predicted(tcb, seq, ack, flags, wnd, stamp, text, packet.gso_size)):
+            if batch is not None:
+                batch.follow(tcb, ack, flags, wnd, raw_options, stamp, packet.tos, text, packet.gso_size)
+            return
+        if offset == STAMPED_OFFSET and options == ALIGNED_TIMESTAMP:
+            options = TcpOptions(timestamp=(stamp, echo))
+        else:
+            options = parse_options(frame, start + HEADER_LENGTH, text_start)
         seg = Segment(seq, ack, flags, wnd, up, text, options, packet.gso_size, packet.tos)
         if tcb is not None:
-            if segment_arrives(tcb, seg) and batch is not None:
-                batch.follow(tcb, seg, raw_options)
+            segment_arrives(tcb, seg)
         elif not packet.to_group and not packet.link_group:
             self._no_connection(packet, (packet.src, src_port), dst_port, seg)
         else:
@@ -400,7 +416,7 @@ class Tcp:
         tcb.packets_out = 0
         tcb.loss = None
         tcb.sendq = tcb.early = tcb.push_marks = tcb.record_ends = None
-        chrono.stop(tcb, chrono.BUSY)
+        chrono.rest(tcb, self.clock.now())
         if self.connections.get(tcb_key) is tcb:
             del self.connections[tcb_key]
         self.time_waits.pop(tcb, None)

@@ -37,7 +37,8 @@ def output(tcb, hold=False, nagle=True):
             retransmit_lost(tcb)
         queue = tcb.sendq
         if queue is not None and queue.end > tcb.snd_nxt or tcb.fin_queued and has_unsent(tcb):
-            send_new(tcb, hold, nagle)
+            if tcb.packets_out or tcb.fin_queued or not send_alone(tcb, queue, hold):
+                send_new(tcb, hold, nagle)
             if (tcb.waiters or tcb.readiness is not None) and tcb.lowat:
                 tcb.tcp.gate.notify(tcb)                   # less is unsent now: perhaps the user may write
             if not tcb.packets_out and tcb.pending is None and has_unsent(tcb):
@@ -52,6 +53,28 @@ def has_unsent(tcb):
 
 
 # -- new data -------------------------------------------------------------------------------------
+
+def send_alone(tcb, queue, hold):
+    """Nothing is in flight: if one segment holds all that is to be sent, and nothing stands in its way, send it. This is how
+    a conversation goes, and only a short cut: the rest of `send_new` asks what has an answer here. False: not sent."""
+    seq, end, cc = tcb.snd_nxt, queue.end, tcb.cc
+    length = end - seq
+    if (length > tcb.mss or end > tcb.snd_una + tcb.snd_wnd or hold or tcb.options.cork or tcb.record_ends
+            or tcb.pending is not None or tcb.loss is not None or tcb.sack_blocks or tcb.dsack is not None or tcb.ecn_ok
+            or cc.pacing_rate is not None or tcb.refill_until is not None or tcb.chrono == chrono.WINDOW):
+        return False
+    marks, now = tcb.push_marks, tcb.now()
+    if length < tcb.mss:
+        tcb.small_end = end
+    tcb.snd_nxt = end
+    tcb.transmissions += 1
+    tcb.records.append(Sent(seq, end, now, tcb.transmissions, 1))
+    tcb.packets_out = 1
+    transmit(tcb, seq, ACK | PSH if marks and marks[-1] == end else ACK, queue.slice(seq, end), length, length)
+    alarm.rearm(tcb)
+    cwnd_validation.validate(tcb, tcb.cwnd <= 1, now)
+    return True
+
 
 def send_new(tcb, hold=False, nagle=True, limit=None):
     """Send data never sent before, at most `limit` segments; the number of segments sent."""
@@ -120,9 +143,9 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
 def _note_sending(tcb, sent, limited, blocked, probe):
     """After `send_new`: what was in the way, cwnd (`limited`) or the peer's window (`blocked`), and which timer runs."""
     if blocked:
-        chrono.start(tcb, chrono.WINDOW)
+        chrono.start(tcb, chrono.WINDOW, tcb.now())
     elif tcb.chrono == chrono.WINDOW:
-        chrono.stop(tcb, chrono.WINDOW)
+        chrono.stop(tcb, chrono.WINDOW, tcb.now())
     loss, in_flight = tcb.loss, tcb.packets_out
     if loss is not None:
         in_flight = tcb.in_flight
@@ -131,7 +154,7 @@ def _note_sending(tcb, sent, limited, blocked, probe):
     if sent and tcb.pending != "rto" and tcb.pending != "reorder":
         alarm.watch_new_data(tcb, probe)
     if sent or limited:
-        cwnd_validation.validate(tcb, limited or in_flight >= tcb.cwnd)
+        cwnd_validation.validate(tcb, limited or in_flight >= tcb.cwnd, tcb.now())
 
 
 def end_of_record(tcb):

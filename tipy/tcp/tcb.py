@@ -231,14 +231,6 @@ class Tcb:
             self.life = self.tcp.timer(self, "life")
         self.life.restart(delay)
 
-    def arm_delayed_ack(self, now):
-        """Set the delayed-ACK timer, unless it is running."""
-        timer = self.delayed_ack
-        if timer is None:
-            timer = self.delayed_ack = self.tcp.timer(self, "delayed_ack")
-        if timer.deadline is None:
-            timer.restart_at(now + self.tcp.settings.delayed_ack)
-
     def stop_timers(self):
         """Stop all timers of this connection, for good."""
         self.stop_senders_timers()

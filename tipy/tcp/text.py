@@ -93,22 +93,37 @@ def beyond_window(tcb, seg):
     return True
 
 
-def take(tcb, seg):
-    """The text of a segment that is known to be the next one and to fit the window."""
-    tcb.data_segs_in += seg.wire_count
-    if not tcb.options.rcvbuf or not _refused(tcb, False):
-        _in_order(tcb, seg, seg.text)
+def take(tcb, text, flags, size, count, now):
+    """The text of a segment that is known to be the next one and to fit the window, while nothing is there early: the short
+    form of `receive` (prediction.py). size, count: of its wire segments."""
+    tcb.data_segs_in += count
+    if tcb.options.rcvbuf and _refused(tcb, False):
+        return
+    _append(tcb, text)
+    if tcb.sack_blocks:
+        tcb.sack_blocks = [block for block in tcb.sack_blocks if block[1] > tcb.rcv_nxt]
+    _note_size(tcb, size, flags)
+    if size >= _WORTH_ROOM:
+        tcb.rcv.data_arrived(len(text))
+    _schedule_ack(tcb, size, count, now)
 
 
-def _in_order(tcb, seg, text):
+def _append(tcb, text):
+    """`text` is next: it can be read."""
     queue = tcb.receiveq
     if queue is None:
         queue = tcb.receiveq = ReceiveQueue()
     queue.append(text)
+    length = len(text)
+    tcb.rcv_nxt += length
+    tcb.bytes_received += length
+
+
+def _in_order(tcb, seg, text):
+    _append(tcb, text)
     if seg.flags & FIN:
         tcb.early = tcb.sack_blocks = None             # here the stream ends, whatever came early behind it
-    nxt = tcb.rcv_nxt = tcb.rcv_nxt + len(text)
-    tcb.bytes_received += len(text)
+    queue, nxt = tcb.receiveq, tcb.rcv_nxt
     early = tcb.early
     if early is not None and early.ranges:
         first = early.ranges[0]
@@ -127,26 +142,23 @@ def _in_order(tcb, seg, text):
     if tcb.fin_at is not None and tcb.fin_at < tcb.rcv_nxt:
         _duplicate(tcb, tcb.fin_at, tcb.fin_at + 1)    # the stream goes on: that FIN was not the peer's, its number
         tcb.fin_at = None                              # was used twice
-    now = tcb.now()
-    _note_size(tcb, seg)
+    _note_size(tcb, seg.wire_mss, seg.flags)
     if seg.wire_mss >= _WORTH_ROOM:
         tcb.rcv.data_arrived(len(text))
-    _schedule_ack(tcb, seg, now)
-    tcb.last_received = now
+    _schedule_ack(tcb, seg.wire_mss, seg.wire_count, tcb.now())
 
 
-def _note_size(tcb, seg):
+def _note_size(tcb, size, flags):
     """What a segment's size tells, as Linux guesses it: the size of a full one, or that the peer's program has said
     all it had to say (`pushed`; 2 = more than once): then it may wait for our ACK."""
-    size, last = seg.wire_mss, tcb.last_size
-    tcb.last_size = 0
+    last, tcb.last_size = tcb.last_size, 0
     if size >= tcb.rcv_mss:
         if size > tcb.rcv_mss:
             tcb.rcv_mss = min(size, tcb.advertised_mss)
-        if seg.flags & PSH and not tcb.pushed:
+        if flags & PSH and not tcb.pushed:
             tcb.pushed = 1
         return
-    if size >= 536 or size >= 88 and not seg.flags & PSH:
+    if size >= 536 or size >= 88 and not flags & PSH:
         tcb.last_size = size
         if size == last:                               # twice the same: full segments are as small as that now
             tcb.rcv_mss = size
@@ -162,21 +174,26 @@ def read(tcb, queued):
             or not queued and (tcb.pushed == 2 or tcb.pushed == 1 and not tcb.interactive))
 
 
-def _schedule_ack(tcb, seg, now):
-    """Data arrived in order: now, or a little later?"""
+def _schedule_ack(tcb, size, count, now):
+    """Data has arrived in order, in `count` segments of `size` bytes: acknowledge it now, or a little later?"""
     if tcb.quick_acks is None:
         tcb.quick_acks = _quick(tcb)
     elif now - tcb.last_received > tcb.rtt.rto:        # after a silence the sender is in slow start again
         tcb.quick_acks = max(tcb.quick_acks, _quick(tcb))
-    if seg.wire_mss >= tcb.rcv_mss:
-        tcb.full_segments += seg.wire_count
+    tcb.last_received = now
+    if size >= tcb.rcv_mss:
+        tcb.full_segments += count
     elif tcb.rcv_nxt - tcb.last_ack_sent > tcb.rcv_mss:
         tcb.full_segments += 2
     if tcb.full_segments >= 2 or tcb.ack_now or tcb.quick_acks and not tcb.interactive:
         tcb.ack_now = True
     else:
         tcb.ack_due = True
-        tcb.arm_delayed_ack(now)
+        timer = tcb.delayed_ack
+        if timer is None:
+            timer = tcb.delayed_ack = tcb.tcp.timer(tcb, "delayed_ack")
+        if timer.deadline is None:                     # it is not running
+            timer.restart_at(now + tcb.tcp.settings.delayed_ack)
 
 
 def came_again(tcb, left, right):
@@ -216,7 +233,7 @@ def _keep_early(tcb, seg, text):
     if kept is None:
         tcb.tcp.counters["tcp.drop_early_full"] += 1
         return
-    _note_size(tcb, seg)
+    _note_size(tcb, seg.wire_mss, seg.flags)
     left, right, duplicate = kept
     if tcb.accepted or tcb.listener is None:
         tcb.rcv.data_arrived(len(text))

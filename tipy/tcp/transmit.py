@@ -13,15 +13,15 @@ from tipy.checksum import residue_of
 from tipy.link.base import Offload
 from tipy.log import channel
 from tipy.tcp.seq import MASK
-from tipy.wire.tcp import ACK, ECE, HEADER_LENGTH, RST, STRUCT, SYN, URG, TcpOptions, flags_text, pack_options
+from tipy.wire.tcp import (ACK, ALIGNED_TIMESTAMP, ECE, HEADER_LENGTH, RST, STAMPED, STAMPED_OFFSET, STRUCT, SYN, URG,
+                           TcpOptions, flags_text, pack_options)
 
 _log = channel("tcp.segments")
 
 PROTOCOL = 6
 _CHECKSUM_AT = 16
 _CHECKSUM = Struct("!H")
-_STAMPED = Struct("!HHIIBBHHHBBBBII")          # a header with nop, nop, timestamps: nearly every segment
-_STAMPED_OFFSET = _STAMPED.size << 2
+_STAMPED_SUM = PROTOCOL + STAMPED.size         # in the pseudo-header
 
 _offload = lru_cache(256)(Offload)             # few different ones are in use at a time
 
@@ -47,33 +47,32 @@ def transmit(tcb, seq, flags, views, length, mss, tos=0, options=None):
     if tcb.snd_up > tcb.snd_una and not flags & (SYN | RST) and 0 < tcb.snd_up - seq <= 0xFFFF:
         urgent = tcb.snd_up - seq
         flags |= URG
-    acknowledged = tcb.rcv_nxt & MASK if flags & ACK else 0
-    now = tcb.now()
+    acknowledged, now = 0, tcb.now()
+    if flags & ACK:
+        acknowledged = tcb.rcv_nxt & MASK
+        _ack_sent(tcb)
     if options is None:
         queue = tcb.receiveq
         window = tcb.rcv.announce(tcb.rcv_nxt, queue.length if queue is not None else 0, tcb.rcv_mss)
     else:
         window = min(tcb.rcv.wnd, 65535)
     if options is None and tcb.ts_ok and not tcb.sack_blocks and tcb.dsack is None:
-        header = _STAMPED.pack(
-            tcb.local[1], tcb.remote[1], seq & MASK, acknowledged, _STAMPED_OFFSET, flags, window,
-            (path.sum + PROTOCOL + _STAMPED.size + length) % 0xFFFF, urgent,
-            1, 1, 8, 10, int(now * 1000) + tcb.ts_offset & MASK, tcb.ts_recent)
+        header = STAMPED.pack(tcb.local[1], tcb.remote[1], seq & MASK, acknowledged, STAMPED_OFFSET, flags, window,
+                              (path.sum + _STAMPED_SUM + length) % 0xFFFF, urgent,
+                              ALIGNED_TIMESTAMP, int(now * 1000) + tcb.ts_offset & MASK, tcb.ts_recent)
     else:
         if options is None:
             options = _options(tcb)
         header_length = HEADER_LENGTH + len(options)
         header = STRUCT.pack(tcb.local[1], tcb.remote[1], seq & MASK, acknowledged, header_length << 2, flags, window,
                              (path.sum + PROTOCOL + header_length + length) % 0xFFFF, urgent) + options
-    count = -(-length // mss) if length else 1
+    count = -(-length // mss) if length > mss else 1
     tcb.segs_out += count
     if length:
         tcb.data_segs_out += count
         tcb.last_sent = now
         if tcb.quick_acks is not None and now - tcb.last_received < layer.settings.delayed_ack:
             tcb.interactive = True             # an answer: ACKs can ride on the next ones
-    if flags & ACK:
-        _ack_sent(tcb)
     if __debug__ and _log.on:
         _log("%s out %s seq %d ack %d win %d len %d", tcb.name, flags_text(flags), seq - tcb.iss,
              tcb.rcv_nxt - tcb.irs, window, length)
@@ -128,7 +127,7 @@ def _options(tcb):
 
 
 def _ack_sent(tcb):
-    """This segment carries an ACK: nothing is due any more."""
+    """This segment carries an ACK: no other is due any more."""
     tcb.ack_now = tcb.ack_due = False
     tcb.last_ack_sent = tcb.rcv_nxt
     tcb.full_segments = tcb.pushed = 0

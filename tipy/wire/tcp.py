@@ -38,9 +38,12 @@ MSS, WINDOW_SCALE, SACK_PERMITTED, SACK, TIMESTAMP = 2, 3, 4, 5, 8
 MAX_WINDOW_SCALE = 14
 MAX_OPTIONS = 40
 
+# Nearly every segment: behind the fixed part nop, nop, timestamps (TSval, TSecr).
+STAMPED = Struct("!HHIIBBHHHIII")
+STAMPED_OFFSET, BARE_OFFSET = STAMPED.size << 2, HEADER_LENGTH << 2        # the header length as the byte has it
+ALIGNED_TIMESTAMP = 0x0101080A
+
 _TIMESTAMP = Struct("!II")
-_ONLY_TIMESTAMP = Struct("!III")
-_ALIGNED_TIMESTAMP = b"\x01\x01\x08\x0a"
 
 
 def flags_text(flags: int) -> str:
@@ -121,10 +124,6 @@ def parse_options(frame, start: int, end: int) -> TcpOptions:
     ends where it breaks. A window scale above 14 is read as 14 (RFC 7323 2.3). The last of a kind counts."""
     if start >= end:
         return NO_OPTIONS
-    if end - start == 12 and end <= len(frame):                # nearly every segment: nop, nop, timestamps
-        head, value, echo = _ONLY_TIMESTAMP.unpack_from(frame, start)
-        if head == 0x0101080A:
-            return tuple.__new__(TcpOptions, (None, None, False, (value, echo), ()))
     mss = scale = timestamp = None
     permitted, sack = False, ()
     for kind, value, after in walk(frame, start, end):
@@ -151,7 +150,7 @@ def pack_options(options: TcpOptions, syn: bool) -> bytes:
     if syn and options.mss is not None:
         parts.append(b"\x02\x04" + options.mss.to_bytes(2, "big"))
     if options.timestamp is not None:
-        parts.append((b"\x04\x02\x08\x0a" if permitted else _ALIGNED_TIMESTAMP)
+        parts.append((b"\x04\x02\x08\x0a" if permitted else b"\x01\x01\x08\x0a")
                      + _TIMESTAMP.pack(*options.timestamp))
     elif permitted:
         parts.append(b"\x01\x01\x04\x02")
