@@ -28,25 +28,23 @@ class SendQueue:
 
     def append(self, data):
         """Add `data` (bytes or a view of bytes: not to be changed by anybody) at the end."""
-        chunks = self._chunks
-        if len(chunks) > self._head and len(chunks[-1]) + len(data) <= _SMALL:
+        chunks, length = self._chunks, len(data)
+        if len(chunks) > self._head and len(chunks[-1]) + length <= _SMALL:
             chunks[-1] = memoryview(b"".join((chunks[-1], data)))
         else:
             self._starts.append(self.end)
             chunks.append(data if type(data) is memoryview else memoryview(data))
-        self.end += len(data)
+        self.end += length
 
     def slice(self, start, end):
         """The bytes start..end as a list of memoryviews. No copy."""
-        starts = self._starts
-        index = len(starts) - 1
-        if start < starts[index]:
+        starts, index = self._starts, -1
+        if start < starts[-1]:
             index = bisect_right(starts, start, self._head) - 1
         chunk = self._chunks[index]
-        offset = start - starts[index]
-        length = end - start
-        if offset + length <= len(chunk):              # nearly always
-            return [chunk if length == len(chunk) else chunk[offset:offset + length]]
+        offset, length, size = start - starts[index], end - start, len(chunk)
+        if offset + length <= size:                    # nearly always
+            return [chunk if length == size else chunk[offset:offset + length]]
         views = [chunk[offset:]]
         length -= len(views[0])
         while length:
@@ -91,13 +89,14 @@ class ReceiveQueue:
         self._views = deque()
 
     def append(self, view):
-        """Add a memoryview at the end."""
-        views = self._views
-        self.length += len(view)
-        if views and len(view) < 512 and len(views[-1]) + len(view) <= _SMALL:
+        """Add a memoryview at the end. Its length."""
+        views, length = self._views, len(view)
+        self.length += length
+        if views and length < 512 and len(views[-1]) + length <= _SMALL:
             views[-1] = memoryview(b"".join((views[-1], view)))
         else:
             views.append(view)
+        return length
 
     def read(self, count, peek=False):
         """Up to `count` bytes, taken out unless `peek`."""
@@ -105,15 +104,16 @@ class ReceiveQueue:
         if not views or count <= 0:
             return b""
         first = views[0]
-        if len(first) > count:
+        length = len(first)
+        if length > count:
             if not peek:
                 views[0] = first[count:]
                 self.length -= count
             return bytes(first[:count])
-        if len(first) == count or len(views) == 1:
+        if length == count or length == self.length:   # nearly always, all there is
             if not peek:
                 views.popleft()
-                self.length -= len(first)
+                self.length -= length
             return bytes(first)
         return b"".join(self._peek(count) if peek else self._take(count))
 

@@ -18,6 +18,7 @@ thread that wants to come in meanwhile has to be woken at the door, and waits fo
 import os
 import select
 import threading
+from threading import get_ident
 from time import monotonic, sleep
 
 from tipy.fuse import fuse
@@ -64,12 +65,14 @@ class _Bell:
         """Look again and again, without sleeping, inside the gate: True if something has happened, False once the time
         `until` has come or others need the gate."""
         poll = self.poll.poll
-        while not gate.crowded and monotonic() < until:
+        while not gate.crowded:
             ready = poll(0)
             if ready:
                 if ready[0][0] == self._read_end or self._rung:
                     self._heed(ready)
                 return True
+            if monotonic() > until:
+                break
             _yield()                                   # perhaps who shall answer wants this very CPU
         return False
 
@@ -126,9 +129,8 @@ class Driver:
         bell = _Bell if hasattr(select, "poll") else _PlainBell
         self._bell = bell()                            # of the driver's own thread
         self._leader_bell = bell()
-        self._lead = threading.Lock()
         self._leader = None                            # ident of the thread that leads
-        self._holder = None                            # the same, also while it has stepped aside
+        self._holder = None                            # the same, also while it has stepped aside, until end() is through
         self._fuse = fuse()                            # put off by every leader that leaves
         self._aside = False                            # the thread stands back
         self._more = False                             # the leader has reason to look again at once
@@ -166,8 +168,10 @@ class Driver:
                 self._thread.join(_PATIENCE)           # longer only if a callback of the user's holds it up
         finally:
             self._let_go()
-            if self._holder != threading.get_ident() and self._lead.acquire(timeout=_PATIENCE):
-                self._lead.release()
+            until = monotonic() + _PATIENCE
+            while self._holder not in (None, get_ident()) and monotonic() < until:
+                sleep(0.001)
+            if self._holder is None:
                 self._close()
             else:                                      # a callback or signal handler of the leader's, see end()
                 self._close_later = True
@@ -269,10 +273,10 @@ class Driver:
         the driver has stopped."""
         if not self._running or self._link_fd is None:
             return False
-        if not self._lead.acquire(False):
+        if self._holder is not None:
             self.step_aside()                          # a callback or a signal handler of the leader's own, perhaps
             return False
-        self._holder = self._leader = threading.get_ident()
+        self._holder = self._leader = get_ident()
         self._more = False
         if not self._aside:
             self._bell.ring()                          # the thread is polling: let it stand back
@@ -312,14 +316,14 @@ class Driver:
 
     def step_aside(self):
         """If the calling thread leads: let the driver's thread serve the stack until the next turn."""
-        if self._leader == threading.get_ident():
+        if self._leader == get_ident():
             self._leader = None
             self._fuse.burn_down()
 
     def end(self):
         """The calling thread does not lead any more."""
-        self._holder = self._leader = None             # first: a fuse that ends before finds nobody leading
+        self._leader = None                            # first: a fuse that ends before finds nobody leading
         self._fuse.put_off(monotonic())
-        self._lead.release()
+        self._holder = None                            # last: stop() may close the fuse now
         if self._close_later:
             self._close()

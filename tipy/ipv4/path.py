@@ -79,7 +79,7 @@ class Path:
         self.mac = BROADCAST_MAC if broadcast else multicast_mac(dst) if self.multicast else None
         self.loops = broadcast
         self.generation = generation
-        self.sum = int.from_bytes(src, "big") + int.from_bytes(dst, "big")    # for header checksums
+        self.sum = (int.from_bytes(src, "big") + int.from_bytes(dst, "big")) % 0xFFFF      # for header checksums
         self._mtus = mtus
 
     @property

@@ -15,7 +15,8 @@ from tipy.sockets.base import (BROKEN, FAULT, HANGUP, NOW, PEER_DONE, READABLE, 
 from tipy.sockets.constants import (MSG_DONTWAIT, MSG_EOR, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC,
                                     MSG_WAITALL, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SOL_SOCKET)
 from tipy.tcp.options import Options
-from tipy.tcp.states import CLOSED, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT_1, LAST_ACK, SYN_SENT, TIME_WAIT
+from tipy.tcp.states import (CLOSED, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT_1, LAST_ACK, OPENING, SYN_SENT,
+                             TIME_WAIT)
 
 _GONE = frozenset({CLOSED, TIME_WAIT})
 _LINGERING = frozenset({FIN_WAIT_1, CLOSING, LAST_ACK})
@@ -129,8 +130,8 @@ class Stream(Channel):
         """Wait for the outcome of the connection attempt, and report it once."""
         tcb = self.endpoint
         try:
-            if not (tcb.connected or tcb.state is CLOSED):
-                self.wait(lambda: tcb.connected or tcb.state is CLOSED, deadline, self.sndtimeo)
+            if tcb.state in OPENING:
+                self.wait(lambda: tcb.state not in OPENING, deadline, self.sndtimeo)
         except BlockingIOError:
             raise os_error(errno.EINPROGRESS) from None
         self.pending = False
@@ -217,8 +218,8 @@ class Stream(Channel):
         if self.readiness is not None and not self.readiness.collect():
             # what went straight to the descriptor comes first
             self.wait(self.readiness.collect, deadline, self.sndtimeo)
-        if not tcb.connected and tcb.state is not CLOSED:
-            self.wait(lambda: tcb.connected or tcb.state is CLOSED, deadline, self.sndtimeo)
+        if tcb.state in OPENING:
+            self.wait(lambda: tcb.state not in OPENING, deadline, self.sndtimeo)
         return tcb
 
     def _send_rest(self, tcb, view, sent, flags, deadline, everything):

@@ -56,7 +56,7 @@ def advance(tcb, ack, now):
         tcb.cc.on_rtt(now - latest)
     if acked:
         if tcb.packets_out:
-            alarm.rearm(tcb)
+            alarm.rearm(tcb, now)
         else:
             tcb.disarm()
         tcb.cwnd_stamp = now
@@ -141,7 +141,7 @@ def _in_flight(tcb, seg, news, una, ack):
     if loss is not None:
         _recover(tcb, loss, news, una, ack, seg.wire_count)
     if news.set_timer:
-        alarm.rearm(tcb)
+        alarm.rearm(tcb, tcb.now())
     if loss is not None and loss.reducing:
         recovery.reduce(tcb, loss, news.delivered + news.acked, tcb.lost_total - lost_before, news.advanced)
     elif news.acked or news.data_sacked and loss.reordering > DUPLICATE_THRESHOLD:

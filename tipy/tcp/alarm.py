@@ -13,17 +13,17 @@ _MIN_PERSIST = 0.2             # floor of the persist timer, Linux's TCP_RTO_MIN
 _TIMER_SLACK = 0.002           # Linux's TCP_TIMEOUT_MIN
 
 
-def watch_new_data(tcb, probe):
+def watch_new_data(tcb, probe, now):
     """New data has just been sent: see that a timer watches over it."""
-    if not (probe and schedule_probe(tcb, False)) and tcb.pending != "rto":
+    if not (probe and schedule_probe(tcb, False, now)) and tcb.pending != "rto":
         rearm_rto(tcb)
 
 
-def rearm(tcb):
-    """An ACK has moved things on: start the tail loss probe again, or the RTO."""
+def rearm(tcb, now):
+    """An ACK has moved things on, or nothing was in flight before: start the tail loss probe again, or the RTO."""
     if not tcb.packets_out:
         tcb.disarm()
-    elif not schedule_probe(tcb, True):
+    elif not schedule_probe(tcb, True, now):
         rearm_rto(tcb)
 
 
@@ -34,16 +34,16 @@ def rearm_rto(tcb):
         return
     delay = tcb.rtt.rto
     if tcb.pending in ("reorder", "tlp"):
-        delay = max(rto_left(tcb), _TIMER_SLACK)
+        delay = max(rto_left(tcb, tcb.now()), _TIMER_SLACK)
     tcb.arm("rto", delay)
 
 
-def rto_left(tcb):
+def rto_left(tcb, now):
     """Seconds until the RTO of the oldest segment in flight; negative if it is over."""
-    return tcb.rtt.rto - (tcb.now() - tcb.records[0].sent_at)
+    return tcb.rtt.rto - (now - tcb.records[0].sent_at)
 
 
-def schedule_probe(tcb, advancing):
+def schedule_probe(tcb, advancing, now):
     """Start the tail loss probe timer if this connection may probe now (RFC 8985 section 7.2). True if so."""
     loss, rtt, settings = tcb.loss, tcb.rtt, tcb.tcp.settings
     if not settings.recovery or not tcb.packets_out or not tcb.sack_ok or loss is not None and not loss.may_probe:
@@ -52,8 +52,8 @@ def schedule_probe(tcb, advancing):
         delay = 2 * rtt.srtt + (settings.rto_min if tcb.packets_out == 1 else _TIMER_SLACK)
     else:
         delay = settings.rto_initial
-    left = rtt.rto if advancing else rto_left(tcb)
-    tcb.arm("tlp", left if 0 < left < delay else delay)
+    left = rtt.rto if advancing else rto_left(tcb, now)
+    tcb.arm_at("tlp", now + (left if 0 < left < delay else delay))
     return True
 
 

@@ -70,8 +70,9 @@ class Connection(Tcb):
     @property
     def room(self):
         """How many bytes `write` would take now, before it sends anything."""
-        queue = self.sendq
-        room = self.capacity if queue is None else self.capacity - queue.end + queue.start
+        queue, room = self.sendq, self.capacity
+        if queue is not None:
+            room -= queue.end - queue.start
         if room <= 0:
             return 0
         lowat = self.lowat

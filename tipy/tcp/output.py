@@ -71,17 +71,19 @@ def send_alone(tcb, queue, hold):
     tcb.records.append(Sent(seq, end, now, tcb.transmissions, 1))
     tcb.packets_out = 1
     transmit(tcb, seq, ACK | PSH if marks and marks[-1] == end else ACK, queue.slice(seq, end), length, length)
-    alarm.rearm(tcb)
-    cwnd_validation.validate(tcb, tcb.cwnd <= 1, now)
+    alarm.rearm(tcb, now)
+    cwnd_validation.validate(tcb, tcb.cwnd == 1, now)
     return True
 
 
 def send_new(tcb, hold=False, nagle=True, limit=None):
     """Send data never sent before, at most `limit` segments; the number of segments sent."""
-    mss = tso = segment_size(tcb)
-    end_of_data, window_end = tcb.snd_end, tcb.snd_una + tcb.snd_wnd
+    mss = tso = most = segment_size(tcb)
+    end_of_data, window_end, cwnd = tcb.snd_end, tcb.snd_una + tcb.snd_wnd, tcb.cwnd
     if end_of_data - tcb.snd_nxt > mss or tcb.packets_out > 1:
         tso = super_segment(tcb, mss)
+        if tso > mss:                                      # at most half a window, a long one a quarter
+            most = min(tso, max(min(cwnd >> 1, _BURST), cwnd >> 2, 1) * mss)
     sent, limited, blocked = 0, False, False
     rate = None
     if limit is None and (tcb.cc.pacing_rate is not None or tcb.refill_until is not None):
@@ -95,21 +97,20 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
         fin = tcb.fin_queued
         if unsent < 0 or unsent == 0 and not fin:          # below 0: the FIN has been sent
             break
-        cwnd = tcb.cwnd
-        quota = cwnd - (tcb.packets_out if tcb.loss is None else tcb.in_flight)
+        quota = (cwnd - (tcb.packets_out if tcb.loss is None else tcb.in_flight)) * mss
         if quota <= 0:
             limited = True
             break
-        most = mss
-        if tso > mss:                                      # at most half a window, a long one a quarter
-            most = min(tso, max(min(cwnd >> 1, _BURST), cwnd >> 2, 1) * mss)
         if rate is not None:
             allowed = pacing.allowance(tcb, mss, rate)
             if not allowed:
                 break
             most = min(most, allowed)
         if length > mss:
-            length = min(length, most, quota * mss)
+            if length > most:
+                length = most
+            if length > quota:
+                length = quota
             if limit is not None:
                 length = min(length, limit * mss)
         window = window_end - seq
@@ -118,9 +119,9 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
             if length <= 0:
                 blocked = True
                 break
-        if (tso > mss and length < most and together == unsent and tcb.packets_out * mss >= tso and tcb.rtt.srtt < _SOON
+        if (length < most and tso > mss and together == unsent and tcb.packets_out * mss >= tso and tcb.rtt.srtt < _SOON
                 and not fin and limit is None):
-            limited = quota * mss < most
+            limited = quota < most
             break                                          # the next ACK is near, and will find a full one
         partial = length % mss
         if partial and not (length == together and (together < unsent or _may_send_partial(tcb, hold, nagle))):
@@ -142,19 +143,20 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
 
 def _note_sending(tcb, sent, limited, blocked, probe):
     """After `send_new`: what was in the way, cwnd (`limited`) or the peer's window (`blocked`), and which timer runs."""
+    now = tcb.now()
     if blocked:
-        chrono.start(tcb, chrono.WINDOW, tcb.now())
+        chrono.start(tcb, chrono.WINDOW, now)
     elif tcb.chrono == chrono.WINDOW:
-        chrono.stop(tcb, chrono.WINDOW, tcb.now())
+        chrono.stop(tcb, chrono.WINDOW, now)
     loss, in_flight = tcb.loss, tcb.packets_out
     if loss is not None:
         in_flight = tcb.in_flight
         if loss.reducing:
             loss.prr_out += sent
     if sent and tcb.pending != "rto" and tcb.pending != "reorder":
-        alarm.watch_new_data(tcb, probe)
+        alarm.watch_new_data(tcb, probe, now)
     if sent or limited:
-        cwnd_validation.validate(tcb, limited or in_flight >= tcb.cwnd, tcb.now())
+        cwnd_validation.validate(tcb, limited or in_flight >= tcb.cwnd, now)
 
 
 def end_of_record(tcb):

@@ -12,33 +12,34 @@ peer's delayed ACK (up to 200 ms) fits in, and a path of 10 ms does not wait a s
 class RttEstimator:
     """Smoothed round-trip time of one connection. Seconds everywhere."""
 
-    __slots__ = ("srtt", "rttvar", "min_rtt", "latest", "rto", "rto_unbacked", "backoff", "_settings")
+    __slots__ = ("srtt", "rttvar", "min_rtt", "rto", "rto_unbacked", "backoff", "_settings")
 
     def __init__(self, settings):
         self._settings = settings
         self.srtt = 0.0                            # 0 = no sample yet
         self.rttvar = 0.0
         self.min_rtt = float("inf")
-        self.latest = 0.0
         self.rto = self.rto_unbacked = settings.rto_initial    # now, with and without back-off
         self.backoff = 0                           # how often it has been doubled
 
     def sample(self, rtt):
         """A round trip of `rtt` seconds was measured, on a segment sent once (Karn) or by timestamp."""
-        self.latest = rtt
         if rtt < self.min_rtt:
             self.min_rtt = rtt
-        if self.srtt:
-            deviation = self.srtt - rtt
-            self.srtt -= deviation / 8
-            self.rttvar += ((deviation if deviation >= 0 else -deviation) - self.rttvar) / 4
+        srtt, rttvar = self.srtt, self.rttvar
+        if srtt:
+            deviation = srtt - rtt
+            srtt -= deviation / 8
+            rttvar += ((deviation if deviation >= 0 else -deviation) - rttvar) / 4
         else:
-            self.srtt = rtt or 1e-6
-            self.rttvar = rtt / 2
-        settings, variance = self._settings, 4 * self.rttvar
-        rto = self.srtt + (variance if variance > settings.rto_min else settings.rto_min)
-        self.rto_unbacked = rto if rto < settings.rto_max else settings.rto_max
-        self.rto, self.backoff = self.rto_unbacked, 0          # Karn: only a sample ends the back-off
+            srtt, rttvar = rtt or 1e-6, rtt / 2
+        self.srtt, self.rttvar = srtt, rttvar
+        settings, variance = self._settings, 4 * rttvar
+        rto = srtt + (variance if variance > settings.rto_min else settings.rto_min)
+        if rto > settings.rto_max:
+            rto = settings.rto_max
+        self.rto = self.rto_unbacked = rto
+        self.backoff = 0                                       # Karn: only a sample ends the back-off
 
     def back_off(self):
         """The timer fired: wait twice as long next time."""

@@ -213,17 +213,20 @@ class Tcb:
 
     def arm(self, what, delay):
         """Set the retransmission timer; `what` is "rto", "tlp", "reorder" or "persist"."""
+        self.arm_at(what, self.now() + delay)
+
+    def arm_at(self, what, deadline):
+        """The same for an absolute time."""
         timer = self.retransmission
         if timer is None:
             timer = self.retransmission = self.tcp.timer(self, "retransmission")
         self.pending = what
-        timer.restart_at(self.now() + delay)
+        timer.restart_at(deadline)
 
     def disarm(self):
         """Stop the retransmission timer."""
         if self.pending is not None:
-            self.pending = None
-            self.retransmission.cancel()
+            self.pending = self.retransmission.deadline = None         # the timer's cancel()
 
     def arm_life(self, delay):
         """Set the timer of the connection's life: keepalive, FIN-WAIT-2, TIME-WAIT."""

@@ -99,24 +99,24 @@ def take(tcb, text, flags, size, count, now):
     tcb.data_segs_in += count
     if tcb.options.rcvbuf and _refused(tcb, False):
         return
-    _append(tcb, text)
+    length = _append(tcb, text)
     if tcb.sack_blocks:
         tcb.sack_blocks = [block for block in tcb.sack_blocks if block[1] > tcb.rcv_nxt]
     _note_size(tcb, size, flags)
     if size >= _WORTH_ROOM:
-        tcb.rcv.data_arrived(len(text))
+        tcb.rcv.data_arrived(length)
     _schedule_ack(tcb, size, count, now)
 
 
 def _append(tcb, text):
-    """`text` is next: it can be read."""
+    """`text` is next: it can be read. Its length."""
     queue = tcb.receiveq
     if queue is None:
         queue = tcb.receiveq = ReceiveQueue()
-    queue.append(text)
-    length = len(text)
+    length = queue.append(text)
     tcb.rcv_nxt += length
     tcb.bytes_received += length
+    return length
 
 
 def _in_order(tcb, seg, text):

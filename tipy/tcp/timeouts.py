@@ -129,7 +129,7 @@ def _tlp(tcb):
             tcb.tell("retransmit" if loss.tlp_resent else "probe", seq=tcb.records[-1].seq - tcb.iss, reason="TLP")
             tcb.arm("rto", tcb.rtt.rto)
             return
-    tcb.arm("rto", max(alarm.rto_left(tcb), 0.002))
+    tcb.arm("rto", max(alarm.rto_left(tcb, tcb.now()), 0.002))
 
 
 def _probe_with_new(tcb):
@@ -187,7 +187,7 @@ def _persist(tcb):
         send_segment(tcb, tcb.snd_nxt, length, tcb.fin_queued and tcb.snd_nxt + length == tcb.snd_end and length < room,
                      mss)
         tcb.persist_backoff = 0
-        alarm.watch_new_data(tcb, probe=False)
+        alarm.watch_new_data(tcb, False, tcb.now())
         return
     send_probe(tcb)
     tcb.probes_out += 1

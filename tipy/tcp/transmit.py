@@ -47,16 +47,21 @@ def transmit(tcb, seq, flags, views, length, mss, tos=0, options=None):
     if tcb.snd_up > tcb.snd_una and not flags & (SYN | RST) and 0 < tcb.snd_up - seq <= 0xFFFF:
         urgent = tcb.snd_up - seq
         flags |= URG
-    acknowledged, now = 0, tcb.now()
-    if flags & ACK:
-        acknowledged = tcb.rcv_nxt & MASK
-        _ack_sent(tcb)
+    acknowledged, now, rcv_nxt, queue = 0, tcb.now(), tcb.rcv_nxt, tcb.receiveq
+    if flags & ACK:                            # no other is due any more
+        acknowledged = rcv_nxt & MASK
+        tcb.last_ack_sent = rcv_nxt
+        tcb.ack_now = tcb.ack_due = False
+        tcb.full_segments = tcb.pushed = 0
+        if tcb.quick_acks:
+            tcb.quick_acks -= 1
+        if tcb.delayed_ack is not None:
+            tcb.delayed_ack.deadline = None    # its cancel()
     if options is None:
-        queue = tcb.receiveq
-        window = tcb.rcv.announce(tcb.rcv_nxt, queue.length if queue is not None else 0, tcb.rcv_mss)
+        window = tcb.rcv.announce(rcv_nxt, queue.length if queue is not None else 0, tcb.rcv_mss)
     else:
         window = min(tcb.rcv.wnd, 65535)
-    if options is None and tcb.ts_ok and not tcb.sack_blocks and tcb.dsack is None:
+    if tcb.ts_ok and options is None and not tcb.sack_blocks and tcb.dsack is None:
         header = STAMPED.pack(tcb.local[1], tcb.remote[1], seq & MASK, acknowledged, STAMPED_OFFSET, flags, window,
                               (path.sum + _STAMPED_SUM + length) % 0xFFFF, urgent,
                               ALIGNED_TIMESTAMP, int(now * 1000) + tcb.ts_offset & MASK, tcb.ts_recent)
@@ -124,14 +129,3 @@ def _options(tcb):
         tcb.dsack = None                       # it is reported once
     return pack_options(TcpOptions(timestamp=(timestamp(tcb), tcb.ts_recent) if tcb.ts_ok else None,
                                    sack=tuple((left & MASK, right & MASK) for left, right in blocks)), False)
-
-
-def _ack_sent(tcb):
-    """This segment carries an ACK: no other is due any more."""
-    tcb.ack_now = tcb.ack_due = False
-    tcb.last_ack_sent = tcb.rcv_nxt
-    tcb.full_segments = tcb.pushed = 0
-    if tcb.quick_acks:
-        tcb.quick_acks -= 1
-    if tcb.delayed_ack is not None:
-        tcb.delayed_ack.cancel()

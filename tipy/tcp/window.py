@@ -94,7 +94,11 @@ class ReceiveWindow:
 
     def announce(self, rcv_nxt, queued, rcv_mss):
         """Choose the window to announce in a segment that acknowledges rcv_nxt; the 16-bit field."""
-        window, scale = self.offer(rcv_nxt, queued, rcv_mss), self.scale
+        scale, threshold = self.scale, self.threshold
+        if scale and self.space - queued >= threshold >= rcv_mss:      # nearly always: all that may be
+            window = -(-threshold >> scale) << scale
+        else:
+            window = self.offer(rcv_nxt, queued, rcv_mss)
         current = self.edge - rcv_nxt
         if current < 0:
             current = 0
@@ -113,9 +117,10 @@ class ReceiveWindow:
         As on Linux, with one exception: a peer that fills a window of more than half of the buffer each time, and gets
         the same again because its data is unread when it is acknowledged, would never see the other half.
         """
-        current = max(self.edge - rcv_nxt, 0)
-        if 2 * current > self.space:
+        current = self.edge - rcv_nxt
+        if 2 * current > self.space:                   # nearly always
             return self._filled and self.offer(rcv_nxt, queued, rcv_mss) - current >= self.space >> 2
+        current = max(current, 0)
         window = self.offer(rcv_nxt, queued, rcv_mss)
         return window > current and (window >= 2 * current if current >= 2 * rcv_mss
                                      else window - current >= min(rcv_mss, self.space // 2))
