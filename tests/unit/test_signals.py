@@ -566,7 +566,10 @@ def test_handler_may_wait_in_a_socket_call_while_the_main_thread_waits_in_anothe
 
 def test_handler_may_stop_the_stack_whose_link_the_main_thread_reads(monkeypatch):
     """The leader has stepped aside for the handler, and is the leader all the same: stop() does not wait for it."""
-    monkeypatch.setattr(driver, "_PATIENCE", 60.0)     # no time that a lock could be waited for
+    def never(seconds):
+        assert not seconds, "stop() waits for the thread it runs in"
+
+    monkeypatch.setattr(driver, "sleep", never)
     ends = cable()
     with make(ends[0], "10.0.0.1") as a, make(ends[1], "10.0.0.2") as b:
         client, _server = connected(a, b)
