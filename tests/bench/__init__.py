@@ -15,7 +15,7 @@ Nothing here is a test: figures are printed, never asserted. What is checked is 
 What measures in real time is the package tipy.bench, so that `python3 -m tipy bench` has it, too. Here are
 
     __main__.py     all of its rows, with goals
-    logs.py         one more row, for which interpreters are started
+    logs.py         one more row, for which the package is compiled anew
     loss.py path.py bounds.py      virtual time
     faults.py       a bad link between the stack and the kernel
     layers.py       the profile

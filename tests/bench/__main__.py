@@ -28,7 +28,6 @@ ROWS = {
     "logs": logs,
 }
 _ALL_ROWS = {True: "one minute", False: "four minutes"}
-HIDDEN = {"short-bulk": bulk.stack_only, "short-ping-pong": latency.stack_only}
 
 
 def main(arguments=None):
@@ -44,12 +43,11 @@ def main(arguments=None):
     if options.what == "faults":
         done = faults.main(options, _nothing if options.json else _print)
         return _closing(options, done)
-    known = {**ROWS, **HIDDEN} if options.what == "table" else loss.TABLES
-    visible = ROWS if options.what == "table" else loss.TABLES
-    names = options.rows.split(",") if options.rows else list(visible)
+    known = ROWS if options.what == "table" else loss.TABLES
+    names = options.rows.split(",") if options.rows else list(known)
     unknown = [name for name in names if name not in known]
     if unknown:
-        print(f"there is no row {', '.join(unknown)}: choose from {', '.join(visible)}", file=sys.stderr)
+        print(f"there is no row {', '.join(unknown)}: choose from {', '.join(known)}", file=sys.stderr)
         return 2
     say = _nothing if options.json else _print
     if options.what == "loss":

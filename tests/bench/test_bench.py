@@ -1,6 +1,9 @@
 """The measurements measure what they say. No figure is judged here."""
 
 import json
+import subprocess
+import sys
+import textwrap
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +22,8 @@ from tipy.bench.network import Network
 from tipy.link import Offload
 from tipy.link.virtio import pack_header
 from tipy.tcp.seq import unwrap
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -127,9 +132,29 @@ def test_a_row_of_the_table(capsys):
         Network().close()
     except OSError as error:
         pytest.skip(f"no network namespaces here: {error}")
-    assert main(["--quick", "--repetitions", "1", "--rows", "short-ping-pong", "--json"]) == 0
-    line, = json.loads(capsys.readouterr().out)
-    assert line["title"] == "TCP ping-pong 64 B" and line["value"] > 0
+    assert main(["--quick", "--repetitions", "1", "--rows", "memory", "--json"]) == 0
+    reference, line, *_ = json.loads(capsys.readouterr().out)
+    assert line["title"] == "stack <-> stack in memory" and line["value"] > 0
+    assert reference["who"] == "kernel" and line["ratio"] == pytest.approx(line["value"] / reference["value"])
+
+
+@pytest.mark.parametrize("flag", [[], ["-O"]])
+@pytest.mark.parametrize("optimize", [0, 1])
+def test_the_package_compiled_anew(flag, optimize):
+    """Whatever the interpreter's own mode is: else the row "logs" would compare a mode with itself."""
+    program = textwrap.dedent(f"""\
+        import dis
+        from tests.bench.logs import compile_anew
+        import tipy.stack
+        before = tipy.stack.Stack
+        compile_anew({optimize})
+        from tipy.stack import Stack
+        from tipy.tcp import transmit
+        assert Stack is not before
+        print(any(step.argval == "_log" for step in dis.get_instructions(transmit.transmit)))
+        """)
+    output = subprocess.run([sys.executable, *flag, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert output.stdout.strip() == str(not optimize)
 
 
 def test_the_table_has_every_row():

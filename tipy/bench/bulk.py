@@ -3,12 +3,12 @@
 from functools import partial
 
 from tipy.bench import clients, probe, programs
-from tipy.bench.contest import KERNEL, KERNEL_TSO, STACK, Goal, Line, lines, median
+from tipy.bench.contest import KERNEL, KERNEL_TSO, STACK, Goal, Line, lines, median, versus
 from tipy.bench.memory import Pair
 
 PROBE = "bare TAP"
-_MB = 1e6
-_DIRECTIONS = {"k2s": clients.bulk_in, "s2k": clients.bulk_out}
+MB = 1e6
+DIRECTIONS = {"k2s": clients.bulk_in, "s2k": clients.bulk_out}
 _WARM_UP = 8 << 20
 _LEAST, _MOST = 4 << 20, 2 << 30
 
@@ -33,12 +33,12 @@ def _bulk(contest, offload, goals, of_ceiling):
         servers.start(STACK, contest.stack(offload), programs.tcp_server)
         usage = {}
         yield from _transfers(contest, servers.all, title, goals, of_ceiling, usage)
-        for direction in _DIRECTIONS:
+        for direction in DIRECTIONS:
             yield from _costs(f"{title} {direction}", usage[direction])
         pair = {name: servers.all[name] for name in (KERNEL, STACK)}
-        for direction, program in _DIRECTIONS.items():
+        for direction, program in DIRECTIONS.items():
             figures = measure(contest, pair, program, programs.CHECK)
-            yield from lines(f"{title} {direction}, compared", figures, "MB/s", _MB)
+            yield from lines(f"{title} {direction}, compared", figures, "MB/s", MB)
 
 
 def short(contest):
@@ -53,12 +53,13 @@ def short(contest):
 
 def _transfers(contest, servers, title, goals, of_ceiling, usage):
     """Lines of both directions; usage: gets for each direction what `measure` tells."""
-    for direction, program in _DIRECTIONS.items():
+    for direction, program in DIRECTIONS.items():
         figures = measure(contest, servers, program, 0, usage.setdefault(direction, {}))
-        goal = Goal(low=goals[direction]) if direction in goals else None
-        yield from lines(f"{title} {direction}", figures, "MB/s", _MB, {STACK: goal})
+        goal = _at_least(goals.get(direction))
+        yield from lines(f"{title} {direction}", figures, "MB/s", MB, {STACK: goal})
         if PROBE in figures:
-            yield of(f"{title} {direction}, of the ceiling", figures, STACK, PROBE, of_ceiling)
+            pair = {name: figures[name] for name in (STACK, PROBE)}
+            yield versus(f"{title} {direction}, of the ceiling", pair, "MB/s", _at_least(of_ceiling), MB)
 
 
 def busy(contest):
@@ -66,12 +67,12 @@ def busy(contest):
     with contest.servers() as servers:
         servers.start(KERNEL, contest.kernel(), programs.tcp_server)
         servers.start(STACK, contest.stack(), programs.tcp_server)
-        for direction, program in _DIRECTIONS.items():
+        for direction, program in DIRECTIONS.items():
             idle = measure(contest, servers.all, program)
             working = measure(contest, servers.all, program, programs.BUSY)
             for name, goal in ((KERNEL, None), (STACK, 0.3)):
                 figures = {name: working[name], "idle": idle[name]}
-                yield of(f"bulk TCP {direction}, application computing", figures, name, "idle", goal)
+                yield versus(f"bulk TCP {direction}, application computing", figures, "MB/s", _at_least(goal), MB, name)
 
 
 def background(contest):
@@ -79,10 +80,10 @@ def background(contest):
     with contest.servers() as servers:
         servers.start(STACK, contest.stack(), programs.tcp_server)
         servers.start("computing", contest.stack(), programs.tcp_server_with_computing_thread)
-        for direction, program in _DIRECTIONS.items():
+        for direction, program in DIRECTIONS.items():
             figures = measure(contest, servers.all, program)
             figures = {STACK: figures["computing"], "idle": figures[STACK]}
-            yield of(f"bulk TCP {direction}, another thread computing", figures, STACK, "idle", 0.3)
+            yield versus(f"bulk TCP {direction}, another thread computing", figures, "MB/s", _at_least(0.3), MB)
 
 
 def memory(contest, without_offload=True):
@@ -95,7 +96,7 @@ def memory(contest, without_offload=True):
         if offload or without_offload:
             figures[name] = contest.net.client.call(between_stacks, offload, contest.seconds, contest.repetitions,
                                                     timeout=120)
-    yield from lines("stack <-> stack in memory", figures, "MB/s", _MB, {STACK: Goal(low=1.0)})
+    yield from lines("stack <-> stack in memory", figures, "MB/s", MB, {STACK: Goal(low=1.0)})
 
 
 def between_stacks(offload, seconds, repetitions):
@@ -105,14 +106,7 @@ def between_stacks(offload, seconds, repetitions):
         return [pair.ask(clients.bulk_in, _size(rate, seconds)) for _ in range(repetitions)]
 
 
-def of(title, figures, name, base, goal):
-    """A Line: the median of one contender, and its ratio to that of another."""
-    value, other = median(figures[name]), median(figures[base])
-    return Line(title, value / _MB, "MB/s", value / other, base, Goal(low=goal) if goal is not None else None,
-                tuple(round(v / _MB, 3) for v in figures[name]), name)
-
-
-def measure(contest, servers, program, mode=0, usage=None):
+def measure(contest, servers, program, mode=0, usage=None, seconds=None, turns=None):
     """Bytes per second of each server, contest.seconds long each time; the first, short, one is not counted.
 
     usage: a dict to be filled: name -> [(CPU microseconds, page faults) of the server's process per 64 KB]
@@ -120,10 +114,10 @@ def measure(contest, servers, program, mode=0, usage=None):
     contenders = {}
     for name, server in servers.items():
         rate = contest.ask(server, program, _WARM_UP, mode)
-        size = _size(rate, contest.seconds)
+        size = _size(rate, seconds or contest.seconds)
         spent = usage.setdefault(name, []) if usage is not None else []
         contenders[name] = partial(_once, contest, server, program, size, mode, spent)
-    return contest.turns(contenders)
+    return contest.turns(contenders, turns)
 
 
 def _size(rate, seconds):
@@ -149,10 +143,5 @@ def _costs(title, usage):
         yield Line(f"{title}, page faults per 64 KB", faults, "", who=name)
 
 
-def stack_only(contest):
-    """Bulk TCP of the stack alone (for comparing interpreters)."""
-    with contest.servers() as servers:
-        servers.start(STACK, contest.stack(), programs.tcp_server)
-        for direction, program in _DIRECTIONS.items():
-            figures = measure(contest, servers.all, program)
-            yield Line(f"bulk TCP {direction}", median(figures[STACK]) / _MB, "MB/s")
+def _at_least(ratio):
+    return None if ratio is None else Goal(low=ratio)

@@ -199,13 +199,14 @@ def lines(title, figures, unit, scale=1.0, goals=None, reference=KERNEL):
                    goals.get(name), tuple(round(v / scale, 3) for v in values), name)
 
 
-def versus(title, figures, unit, goal=None):
-    """A Line of the stack beside one other contender of the same kind. Its ratio is the median of those of each turn:
-    what both do at about the same time differs less than what one of them does in a minute."""
-    (other, theirs), = ((name, values) for name, values in figures.items() if name != STACK)
-    ours = figures[STACK]
+def versus(title, figures, unit, goal=None, scale=1.0, who=STACK):
+    """A Line of `who` beside one other contender of the same kind. Its ratio is the median of those of each turn: what
+    both do at about the same time differs less than what one of them does in a minute."""
+    (other, theirs), = ((name, values) for name, values in figures.items() if name != who)
+    ours = figures[who]
     ratio = median([a / b for a, b in zip(ours, theirs)])
-    return Line(title, median(ours), unit, ratio, other, goal, tuple(ours), STACK, beside=median(theirs))
+    return Line(title, median(ours) / scale, unit, ratio, other, goal, tuple(round(value / scale, 3) for value in ours), who,
+                beside=median(theirs) / scale)
 
 
 def run_rows(contest, rows, say):

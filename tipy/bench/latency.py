@@ -11,7 +11,7 @@ import os
 
 from tipy.bench import clients, probe, programs
 from tipy.bench.bulk import PROBE
-from tipy.bench.contest import STACK, Goal, Line, lines, median
+from tipy.bench.contest import STACK, Goal, lines
 
 _PROGRAMS = {"UDP": (programs.udp_echo, probe.udp_echo, clients.udp_ping_pong),
              "TCP": (programs.tcp_server, probe.server, clients.tcp_ping_pong)}
@@ -50,15 +50,3 @@ def pinned(module, address, program, cpus, *args):
     """A client program on these CPUs only."""
     os.sched_setaffinity(0, cpus)
     return program(module, address, *args)
-
-
-def stack_only(contest):
-    """TCP ping-pong of the stack alone, on one CPU (for comparing interpreters)."""
-    with contest.servers() as servers:
-        servers.start(STACK, contest.stack(), programs.tcp_server)
-        cpus = {min(os.sched_getaffinity(0))}
-        server = servers.all[STACK]
-        server.pin(cpus)
-        figures = contest.turns({
-            STACK: lambda: contest.ask(server, pinned, clients.tcp_ping_pong, cpus, 1000)})
-    yield Line("TCP ping-pong 64 B", median(figures[STACK]), "us")
