@@ -15,8 +15,8 @@ from tipy.sockets.base import (BROKEN, FAULT, HANGUP, NOW, PEER_DONE, READABLE, 
 from tipy.sockets.constants import (MSG_DONTWAIT, MSG_EOR, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC,
                                     MSG_WAITALL, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_STREAM, SOL_SOCKET)
 from tipy.tcp.options import Options
-from tipy.tcp.states import (CLOSED, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT_1, LAST_ACK, OPENING, SYN_SENT,
-                             TIME_WAIT)
+from tipy.tcp.states import (CLOSED, CLOSE_WAIT, CLOSING, ESTABLISHED, FIN_WAIT_1, LAST_ACK, OPENING, PEER_FINISHED,
+                             SYN_SENT, TIME_WAIT)
 
 _GONE = frozenset({CLOSED, TIME_WAIT})
 _LINGERING = frozenset({FIN_WAIT_1, CLOSING, LAST_ACK})
@@ -450,7 +450,7 @@ class Stream(Channel):
             bits |= URGENT
         if endpoint.connected and endpoint.writable:
             bits |= WRITABLE
-        if state in _PEER_DONE or self.read_shut:
+        if state in PEER_FINISHED or self.read_shut:
             bits |= PEER_DONE | READABLE
             if state is not CLOSE_WAIT and state is not ESTABLISHED:
                 bits |= HANGUP | WRITABLE
@@ -470,6 +470,3 @@ def _ended(tcb):
     """The stream came to its end in order. A RST that followed is for writers to learn of: reads go on
     returning b"" (measured on Linux 6: FIN, then RST)."""
     return tcb.eof and not tcb.unread
-
-
-_PEER_DONE = frozenset({CLOSE_WAIT, LAST_ACK, CLOSING, TIME_WAIT})

@@ -29,9 +29,7 @@ def validate(tcb, limited, now):
 
 def may_grow(tcb):
     """True if cwnd was the limit lately; in slow start it is enough that more than half of it was used."""
-    if tcb.cwnd_limited:
-        return True
-    return tcb.cwnd < tcb.ssthresh and tcb.cwnd < 2 * tcb.max_packets_out
+    return tcb.cwnd_limited or tcb.cwnd < 2 * tcb.max_packets_out and tcb.cwnd < tcb.ssthresh
 
 
 def restart_after_idle(tcb, now):

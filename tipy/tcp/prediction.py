@@ -48,9 +48,10 @@ def predicted(tcb, seq, ack, flags, wnd, stamp, text, gso_size):
             ack_step.tell_writer(tcb)
         if length:
             tcp.gate.notify(tcb)
-    batch = tcp.batch
-    if batch is None:
-        output(tcb)
-    else:
-        batch.due[tcb] = None                          # one decision for all that came in this batch
+    queue, batch = tcb.sendq, tcp.batch
+    if tcb.ack_now or queue is not None and queue.end > tcb.snd_nxt:       # else there is nothing to decide
+        if batch is None:
+            output(tcb)
+        else:
+            batch.due[tcb] = None                      # one decision for all that came in this batch
     return True

@@ -143,7 +143,7 @@ class ReceiveWindow:
         if self._measure_from is None:
             self._measure_from, self._measure_at = read_up_to, now
             return
-        if now - self._measure_at < rtt - 1e-6 or rtt <= 0:
+        if now - self._measure_at < rtt - 1e-6 or not rtt:
             return
         copied = read_up_to - self._measure_from
         if copied > self.measured:
