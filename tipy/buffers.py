@@ -27,13 +27,13 @@ class SendQueue:
         return self.end - self.start
 
     def append(self, data):
-        """Add `data` (bytes or a view of bytes: not to be changed by anybody) at the end."""
+        """Add `data` (bytes or a view of bytes: not to be changed by anybody, but a view may be released) at the end."""
         chunks, length = self._chunks, len(data)
         if len(chunks) > self._head and len(chunks[-1]) + length <= _SMALL:
             chunks[-1] = memoryview(b"".join((chunks[-1], data)))
         else:
             self._starts.append(self.end)
-            chunks.append(data if type(data) is memoryview else memoryview(data))
+            chunks.append(memoryview(data))
         self.end += length
 
     def slice(self, start, end):

@@ -1,5 +1,6 @@
 """TCP sockets, as programs use them."""
 
+import array
 import errno
 import hashlib
 
@@ -220,6 +221,14 @@ def test_recv_into_fills_a_part_of_a_buffer(pair):
     buffer = bytearray(b"........")
     count = server.recv_into(memoryview(buffer)[2:], 3)
     assert buffer[2:2 + count] == b"abc"[:count]
+
+
+def test_nothing_can_be_sent_after_a_failure_to_do_so(net, pair):
+    """Nothing, of a type that is not bytes: no view of it is common to all that send it."""
+    nothing = array.array("i")
+    with net.socket() as other, pytest.raises(OSError):
+        other.send(nothing)
+    assert pair[0].send(nothing) == 0
 
 
 def test_recv_of_nothing_is_nothing(pair):

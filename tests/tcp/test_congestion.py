@@ -23,6 +23,16 @@ def send_and_ack(peer, sock, segments, per_ack):
     peer.take()
 
 
+@pytest.mark.parametrize("size", [100, 3000])
+def test_a_window_of_nothing_holds_everything_back(peer, size):
+    """A congestion control of the user's may set cwnd to 0."""
+    sock = peer.established()
+    tcb, = peer.bed.stack.tcp.connections.values()
+    tcb.cwnd = 0
+    sock.send(bytes(size))
+    assert peer.take() == []
+
+
 def test_initial_window_is_ten(peer):
     """TB 9 (RFC 6928)."""
     sock = peer.established()

@@ -3,6 +3,7 @@
 import pytest
 
 from tipy.link.memory import MemoryLink
+from tipy.tcp import output
 from tipy.testing.bed import Bed, CuttingLink
 from tipy.testing.peer import Peer
 
@@ -33,6 +34,20 @@ def write_more(bed, sock):
     bed.link.longest = 0
     sock.send(bytes(1 << 20))
     return bed.link.longest
+
+
+def test_a_small_allowance_makes_only_its_own_segment_small(bed, monkeypatch):
+    """Pacing may allow little now and more a moment later, while the same call goes on."""
+    sock, peer = sending(bed)
+    peer.send(".", ack=peer.got, win=4096)
+    tcb, = bed.stack.tcp.connections.values()
+    una, allowed = tcb.snd_nxt, iter([2000, 8000, 4000, 0])
+    monkeypatch.setattr(output.pacing, "rate", lambda tcb: 1.0)
+    monkeypatch.setattr(output.pacing, "allowance", lambda tcb, mss, rate: next(allowed))
+    monkeypatch.setattr(output.pacing, "sent", lambda tcb, length, rate: None)
+    tcb.refill_until = una + (1 << 20)
+    sock.send(bytes(1 << 20))
+    assert [record.end - record.seq for record in tcb.records if record.seq >= una] == [2000, 8000, 4000]
 
 
 def test_large_window_is_filled_with_large_super_segments(bed):

@@ -1,8 +1,12 @@
 """Timestamps and PAWS (RFC 7323). TB 7, 2.10."""
 
+from unittest import mock
+
 import pytest
 
+from tipy.tcp import layer
 from tipy.testing.peer import ANY
+from tipy.wire import tcp
 
 
 def test_every_segment_has_one(peer):
@@ -15,6 +19,19 @@ def test_every_segment_has_one(peer):
     peer.expect("P.", 1, 11, ts=True, within=2)
     sock.shutdown(1)
     peer.expect("F.", 2, 11, ts=True)
+
+
+@pytest.mark.parametrize("layout", [
+    lambda stamp: stamp, lambda stamp: stamp[2:] + stamp[:2], lambda stamp: stamp[:1] + stamp[2:] + b"\1",
+    lambda stamp: stamp[2:] + bytes(6)], ids=["nop nop TS", "TS nop nop", "nop TS nop", "TS, padded with 6 bytes"])
+def test_header_prediction_takes_any_layout(peer, layout):
+    """RFC 7323 appendix A recommends one only."""
+    sock = peer.established(ts=True)
+    with mock.patch.object(layer, "predicted", wraps=layer.predicted) as predicted:
+        for count in range(1, 4):
+            stamp = tcp.pack_options(tcp.TcpOptions(timestamp=(peer.tsval(), peer.last_tsval)), False)
+            peer.send(".", payload=10, raw_options=layout(stamp))
+            assert len(sock.recv(10)) == 10 and predicted.call_count == count
 
 
 def test_none_without_agreement(peer):

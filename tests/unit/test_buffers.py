@@ -53,6 +53,14 @@ def test_send_queue_lets_acknowledged_data_go():
     assert len(queue) == 0 and not queue._chunks and not queue._starts
 
 
+def test_send_queue_outlives_the_view_it_was_given():
+    """A socket call that fails releases the caller's, so that he may resize his bytearray."""
+    queue, view = SendQueue(0), memoryview(b"x" * 600)
+    queue.append(view)
+    view.release()
+    assert joined(queue.slice(0, 600)) == b"x" * 600 and joined(queue.slice(100, 200)) == b"x" * 100
+
+
 def test_send_queue_does_not_copy():
     data = bytes(100_000)
     queue = SendQueue(0)

@@ -7,7 +7,6 @@ import math
 import operator
 import sys
 
-EMPTY = memoryview(b"")
 _NOTHING = 0                               # `is` takes a third of the time of `==`, and True is not meant
 _LONGEST_TIMEOUT = 2 ** 63 / 1e9           # _PyTime_t counts nanoseconds in 64 bits
 _LONGEST_POLL = (2 ** 31 - 1) / 1e3        # poll() takes an int of milliseconds
@@ -52,7 +51,7 @@ def _flat(view):
         return view
     if not view.c_contiguous:
         raise BufferError("memoryview: underlying buffer is not C-contiguous")
-    return view.cast("B") if view.nbytes else EMPTY
+    return view.cast("B") if view.nbytes else memoryview(b"")      # which may be released, see lend()
 
 
 def room(buffer, size, caller, complaint="buffer too small for requested bytes"):

@@ -33,7 +33,7 @@ from tipy.tcp.transmit import PROTOCOL, send_bare
 from tipy.tcp.window import ReceiveWindow
 from tipy.wire.icmp import (DESTINATION_UNREACHABLE, HOST_UNREACHABLE, NET_UNREACHABLE, REASSEMBLY_TIME_EXCEEDED,
                             TIME_EXCEEDED)
-from tipy.wire.tcp import (ACK, ALIGNED_TIMESTAMP, BARE_OFFSET, HEADER_LENGTH, PSH, QUOTED, RST, STAMPED,
+from tipy.wire.tcp import (ACK, ALIGNED_TIMESTAMP, HEADER_LENGTH, NO_OPTIONS, PSH, QUOTED, RST, STAMPED,
                            STAMPED_OFFSET, STRUCT, SYN, TcpOptions, flags_text, pack_options, parse_options)
 
 _log = channel("tcp.segments")
@@ -70,10 +70,10 @@ class Tcp:
         length = end - start
         if length >= STAMPED.size:                     # what lies behind the fixed part counts if it is a timestamp
             (src_port, dst_port, seq, ack, offset, flags, wnd, _, up,
-             options, stamp, echo) = STAMPED.unpack_from(frame, start)
+             kinds, stamp, echo) = STAMPED.unpack_from(frame, start)
         elif length >= HEADER_LENGTH:
             src_port, dst_port, seq, ack, offset, flags, wnd, _, up = STRUCT.unpack_from(frame, start)
-            options = stamp = None
+            kinds = None
         else:
             counters["tcp.drop_short"] += 1
             return
@@ -101,16 +101,18 @@ class Tcp:
                 if not packet.gso_size and batch.couple(tcb, seq, ack, flags, wnd, raw_options, packet.tos, text):
                     return
                 batch.flush()
+        options = None
+        if offset != STAMPED_OFFSET or kinds != ALIGNED_TIMESTAMP:         # nearly every segment has just that
+            options = parse_options(frame, start + HEADER_LENGTH, text_start)
+            stamp = options.timestamp[0] if options.timestamp is not None and not options.sack else None
         if (tcb is not None and tcb.state is ESTABLISHED and flags & ~PSH == ACK
-                and (offset == STAMPED_OFFSET and options == ALIGNED_TIMESTAMP if tcb.ts_ok else offset == BARE_OFFSET)
+                and (stamp is not None if tcb.ts_ok else options is NO_OPTIONS)
                 and predicted(tcb, seq, ack, flags, wnd, stamp, text, packet.gso_size)):
             if batch is not None:
                 batch.follow(tcb, ack, flags, wnd, raw_options, stamp, packet.tos, text, packet.gso_size)
             return
-        if offset == STAMPED_OFFSET and options == ALIGNED_TIMESTAMP:
+        if options is None:
             options = TcpOptions(timestamp=(stamp, echo))
-        else:
-            options = parse_options(frame, start + HEADER_LENGTH, text_start)
         seg = Segment(seq, ack, flags, wnd, up, text, options, packet.gso_size, packet.tos)
         if tcb is not None:
             segment_arrives(tcb, seg)

@@ -59,7 +59,7 @@ def send_alone(tcb, queue, hold):
     a conversation goes, and only a short cut: the rest of `send_new` asks what has an answer here. False: not sent."""
     seq, end, cc = tcb.snd_nxt, queue.end, tcb.cc
     length = end - seq
-    if (length > tcb.mss or end > tcb.snd_una + tcb.snd_wnd or hold or tcb.options.cork or tcb.record_ends
+    if (length > tcb.mss or end > tcb.snd_una + tcb.snd_wnd or tcb.cwnd < 1 or hold or tcb.options.cork or tcb.record_ends
             or tcb.pending is not None or tcb.loss is not None or tcb.sack_blocks or tcb.dsack is not None or tcb.ecn_ok
             or cc.pacing_rate is not None or tcb.refill_until is not None or tcb.chrono == chrono.WINDOW):
         return False
@@ -101,14 +101,15 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
         if quota <= 0:
             limited = True
             break
+        piece = most
         if rate is not None:
             allowed = pacing.allowance(tcb, mss, rate)
             if not allowed:
                 break
-            most = min(most, allowed)
+            piece = min(most, allowed)
         if length > mss:
-            if length > most:
-                length = most
+            if length > piece:
+                length = piece
             if length > quota:
                 length = quota
             if limit is not None:
@@ -119,9 +120,9 @@ def send_new(tcb, hold=False, nagle=True, limit=None):
             if length <= 0:
                 blocked = True
                 break
-        if (length < most and tso > mss and together == unsent and tcb.packets_out * mss >= tso and tcb.rtt.srtt < _SOON
+        if (length < piece and tso > mss and together == unsent and tcb.packets_out * mss >= tso and tcb.rtt.srtt < _SOON
                 and not fin and limit is None):
-            limited = quota < most
+            limited = quota < piece
             break                                          # the next ACK is near, and will find a full one
         partial = length % mss
         if partial and not (length == together and (together < unsent or _may_send_partial(tcb, hold, nagle))):

@@ -40,7 +40,7 @@ MAX_OPTIONS = 40
 
 # Nearly every segment: behind the fixed part nop, nop, timestamps (TSval, TSecr).
 STAMPED = Struct("!HHIIBBHHHIII")
-STAMPED_OFFSET, BARE_OFFSET = STAMPED.size << 2, HEADER_LENGTH << 2        # the header length as the byte has it
+STAMPED_OFFSET = STAMPED.size << 2     # its header length as the byte has it
 ALIGNED_TIMESTAMP = 0x0101080A
 
 _TIMESTAMP = Struct("!II")
