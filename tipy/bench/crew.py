@@ -7,10 +7,11 @@ from functools import partial
 from typing import NamedTuple
 
 from tipy.bench import network, programs
-from tipy.bench.contest import STACK, Goal, Line, median
+from tipy.bench.contest import STACK, Goal, Line, median, versus
 from tipy.bench.places import cpu_seconds, idle_seconds
 
 _CLIENTS = 16
+_COMPUTING = 0.3               # seconds
 _BASE = "1 process"
 
 
@@ -25,19 +26,39 @@ class Turn(NamedTuple):
 
 
 def workers(contest):
-    """Accept + close per second with one and with two processes on the queues of one TAP; who used the CPUs."""
+    """Accept + close per second with one and two processes on one TAP; who used the CPUs; what a second CPU is worth."""
     count = 50 if contest.quick else 250
     with ExitStack() as crews:
-        measures = {number: crews.enter_context(_Crew(contest, number)).measure for number in (1, 2)}
-        turns = contest.turns({number: partial(measure, count) for number, measure in measures.items()})
-    one = median([turn.rate for turn in turns[1]])
-    for number, found in turns.items():
+        contenders = {}
+        for number in (1, 2):
+            crew = crews.enter_context(_Crew(contest, number))
+            contenders[number, "accept"] = partial(crew.measure, count)
+            contenders[number, "compute"] = partial(_compute, contest.net, number)
+        turns = contest.turns(contenders)
+    for number in (1, 2):
+        found = turns[number, "accept"]
         title = f"accept + close, {number} process{'es' if number > 1 else ''}"
-        rate, clients, servers, idle = map(median, zip(*found))
-        yield Line(title, rate, "/s", rate / one, _BASE, Goal(low=1.3) if number > 1 else None,
-                   tuple(turn.rate for turn in found), STACK)
+        _, clients, servers, idle = map(median, zip(*found))
+        rates = {title: [turn.rate for turn in found], _BASE: [turn.rate for turn in turns[1, "accept"]]}
+        yield versus(title, rates, "/s", Goal(low=1.3) if number > 1 else None, who=title)._replace(who=STACK)
         for who, share in ((f"{_CLIENTS} clients", clients), ("servers", servers), ("nobody", idle)):
             yield Line(f"{title}, CPU of {who} (of {os.cpu_count()})", share, "%")
+    rates = {"2 processes": turns[2, "compute"], _BASE: turns[1, "compute"]}
+    yield versus("2 processes that do nothing but compute", rates, "/s", who="2 processes")._replace(who="")
+
+
+def _compute(net, processes):
+    """How often so many processes at once can compute (programs.compute) in a second: what a CPU more is worth here, now."""
+    return sum(job.result() for job in [net.client.start(compute, _COMPUTING) for _ in range(processes)])
+
+
+def compute(seconds):
+    """The rate of one of them."""
+    end, count = time.perf_counter() + seconds, 0
+    while time.perf_counter() < end:
+        programs.compute()
+        count += 1
+    return count / seconds
 
 
 class _Crew:
