@@ -18,7 +18,7 @@ from tipy.bench.contest import STACK, Goal, versus
 from tipy.bench.places import OnStack
 
 _MODES = {STACK: 0, "-O": 1}                           # name -> compile()'s `optimize`
-_TURNS, _SECONDS = 15, 0.3
+_TURNS, _SECONDS = 51, 0.1
 _ROUND_TRIPS = 1500
 
 
