@@ -55,10 +55,7 @@ def advance(tcb, ack, now):
             rtt.min_rtt = now - latest
         tcb.cc.on_rtt(now - latest)
     if acked:
-        if tcb.packets_out:
-            alarm.rearm(tcb, now)
-        else:
-            tcb.disarm()
+        alarm.rearm(tcb, now)
         tcb.cwnd_stamp = now
         if cwnd_validation.may_grow(tcb):
             tcb.cc.on_ack(acked)

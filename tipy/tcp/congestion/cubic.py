@@ -30,7 +30,7 @@ class Cubic(CongestionControl):
         self._hystart = HyStart(flow)
 
     def on_rtt(self, rtt):
-        if self.flow.cwnd < self.flow.ssthresh:        # in slow start
+        if self.in_slow_start:
             self._hystart.on_rtt(rtt)
 
     def on_ack(self, acked):
