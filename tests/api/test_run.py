@@ -414,6 +414,32 @@ if __name__ == "__main__":
     assert (status, out.splitlines()) == (0, ["[0, 1, 4, 9]", "100", "[0, 1, 4, 9]", "socket", "{'a': 'dict'}"])
 
 
+def test_a_forked_child_dies_of_a_signal_at_once(place):
+    """Ours is the parent's way to die; a handler of the program's own is the child's as well. What comes while a fork is
+    under way waits: Python would forget it (PyOS_AfterFork_Child clears what is pending)."""
+    name = script(place, """
+import os, signal
+from tipy import signals
+
+def own(number, frame): pass
+def blocked(): return sorted(number.name for number in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+def forked(): first(), on_the_way.extend(blocked())
+
+signal.signal(signal.SIGHUP, own)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+first, signals.forked, on_the_way = signals.forked, forked, []
+pid = os.fork()
+if not pid:
+    print(on_the_way, blocked(), signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, signal.getsignal(signal.SIGHUP) is own)
+    raise SystemExit
+os.waitpid(pid, 0)
+print(blocked(), signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+""")
+    status, out, _ = tipy_run(place, name)
+    assert (status, out.splitlines()) == (0, [
+        "['SIGHUP', 'SIGTERM', 'SIGUSR1'] ['SIGUSR1'] True True", "['SIGUSR1'] False"])
+
+
 def test_a_forked_child_leaves_the_network_alone(place):
     name = script(place, TALK + """
 import os

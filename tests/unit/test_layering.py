@@ -44,7 +44,7 @@ UPWARD = {("tipy.stack", "tipy.driver"), ("tipy.stack", "tipy.socket")}
 EDGE = {
     "time": "clock turns driver fuse link.virtio link.wrapper lab.worker lab.network demo bench workers",
     "threading": "clock turns outside fuse gate signals link.pcap sockets.readiness tls driver patch demo.players "
-                 "run.tracebacks run.farewell testing bench.programs bench.memory",
+                 "run.program run.tracebacks run.farewell testing bench.programs bench.memory",
     "os": "errors settings turns fuse netlink link lab sockets.readiness sockets.watch stack driver demo run bench "
           "workers",
     "select": "lab.worker sockets.readiness sockets.watch driver bench.probe",

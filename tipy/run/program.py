@@ -5,7 +5,7 @@ catch is shown from its own first line on; exit statuses and Ctrl-C come out as 
 
 At the end, after its threads and atexit functions, the connections it left open are closed as the kernel
 closes those of a process that is gone, and we stay until what was sent has been acknowledged, as long as
-the peer keeps on acknowledging. Edge: os, signal, atexit.
+the peer keeps on acknowledging. Edge: os, signal, threading, atexit.
 """
 
 import atexit
@@ -13,6 +13,7 @@ import io
 import os
 import signal
 import sys
+import threading
 import types
 from importlib.machinery import BuiltinImporter, SourceFileLoader
 
@@ -42,6 +43,8 @@ class Program:
         if self._kind == "file":
             self._look()
         self._signal = None            # that of which we shall die
+        self._ours = []                # signals for which the handler is ours
+        self._masks = {}               # thread that forks -> the signals it had blocked before
 
     def _look(self):
         """Can it be read? Before any network is made."""
@@ -143,11 +146,29 @@ class Program:
         sys.excepthook(type(error), error, error.__traceback__)
 
     def _die_politely(self):
-        """A signal that ends the program closes its connections first."""
+        """A signal that ends the program closes its connections first. Not in a forked child, which has none: there a
+        handler in Python might wait for the end of the very call that the signal is to end (multiprocessing ends its idle
+        children so), and Python forgets signals that come before the child is ready. So they wait until it is."""
         for name in _DEADLY:
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, self._die)
+                self._ours.append(number)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=self._hold_signals, after_in_parent=self._let_signals_in,
+                                after_in_child=self._die_at_once)
+
+    def _hold_signals(self):
+        self._masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, self._ours)
+
+    def _let_signals_in(self):
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.pop(threading.get_ident()))
+
+    def _die_at_once(self):
+        for number in self._ours:
+            if signal.getsignal(number) == self._die:
+                signal.signal(number, signal.SIG_DFL)
+        self._let_signals_in()
 
     def _die(self, number, frame):
         self._close()
