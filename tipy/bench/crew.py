@@ -34,7 +34,7 @@ def workers(contest):
             crew = crews.enter_context(_Crew(contest, number))
             contenders[number, "accept"] = partial(crew.measure, count)
             contenders[number, "compute"] = partial(_compute, contest.net, number)
-        turns = contest.turns(contenders)
+        turns = contest.turns(contenders, 2 * contest.repetitions)
     for number in (1, 2):
         found = turns[number, "accept"]
         title = f"accept + close, {number} process{'es' if number > 1 else ''}"

@@ -40,7 +40,7 @@ def connect(contest, lasting=True):
 
 def _connections(contest, title, server_program, program, lasting):
     """Connections per second. Then what many of them have done to a stack: it and a fresh one take turns, so that what
-    befalls the machine befalls both."""
+    befalls the machine befalls both; many, for a tenth more or less is what chance does to one turn."""
     count, many = (300, 2000) if contest.quick else (1000, 20_000)
     with contest.beside_kernel(server_program) as servers:
         figures = _in_turns(contest, servers, program, count)
@@ -53,7 +53,7 @@ def _connections(contest, title, server_program, program, lasting):
         fresh = servers.all[_FRESH]
         contest.ask(fresh, program, count // 10)
         found = contest.turns({_FRESH: partial(_rate_and_cost, contest, fresh, program, count),
-                               STACK: partial(_rate_and_cost, contest, old, program, count)})
+                               STACK: partial(_rate_and_cost, contest, old, program, count)}, 3 * contest.repetitions)
     rates, costs = ({name: [turn[index] for turn in turns] for name, turns in found.items()} for index in (0, 1))
     yield versus(f"{title}, after {many:,}", rates, "/s", Goal(low=0.9))
     yield versus(f"{title}, after {many:,}, CPU of each", costs, "us", Goal(high=1.1))
