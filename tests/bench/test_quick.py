@@ -55,8 +55,9 @@ def test_json_on_a_tap():
         assert row["unit"] in UNITS and row["value"] > 0
         assert row["smaller_is_better"] == (row["unit"] in ("us", "KB"))
         if row["ratio"] is not None:
-            # it is that of the medians, or the median of those of each turn
-            assert row["base"] and row["value"] / row["reference"] == pytest.approx(row["ratio"], rel=0.5)
+            # it is that of the medians; of the ceiling the median of those of each turn, which may differ
+            near = 0.5 if row["title"].endswith("of the ceiling") else 1e-6
+            assert row["base"] and row["value"] / row["reference"] == pytest.approx(row["ratio"], rel=near)
     assert found == TITLES
 
 

@@ -39,12 +39,12 @@ def workers(contest):
         found = turns[number, "accept"]
         title = f"accept + close, {number} process{'es' if number > 1 else ''}"
         _, clients, servers, idle = map(median, zip(*found))
-        rates = {title: [turn.rate for turn in found], _BASE: [turn.rate for turn in turns[1, "accept"]]}
-        yield versus(title, rates, "/s", Goal(low=1.3) if number > 1 else None, who=title)._replace(who=STACK)
+        rates = {STACK: [turn.rate for turn in found], _BASE: [turn.rate for turn in turns[1, "accept"]]}
+        yield versus(title, rates, "/s", Goal(low=1.3) if number > 1 else None)
         for who, share in ((f"{_CLIENTS} clients", clients), ("servers", servers), ("nobody", idle)):
             yield Line(f"{title}, CPU of {who} (of {os.cpu_count()})", share, "%")
-    rates = {"2 processes": turns[2, "compute"], _BASE: turns[1, "compute"]}
-    yield versus("2 processes that do nothing but compute", rates, "/s", who="2 processes")._replace(who="")
+    rates = {"": turns[2, "compute"], _BASE: turns[1, "compute"]}
+    yield versus("2 processes that do nothing but compute", rates, "/s", who="")
 
 
 def _compute(net, processes):

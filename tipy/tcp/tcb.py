@@ -226,7 +226,8 @@ class Tcb:
     def disarm(self):
         """Stop the retransmission timer."""
         if self.pending is not None:
-            self.pending = self.retransmission.deadline = None         # the timer's cancel()
+            self.pending = None
+            self.retransmission.cancel()
 
     def arm_life(self, delay):
         """Set the timer of the connection's life: keepalive, FIN-WAIT-2, TIME-WAIT."""

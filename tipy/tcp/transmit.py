@@ -56,7 +56,7 @@ def transmit(tcb, seq, flags, views, length, mss, tos=0, options=None):
         if tcb.quick_acks:
             tcb.quick_acks -= 1
         if tcb.delayed_ack is not None:
-            tcb.delayed_ack.deadline = None    # its cancel()
+            tcb.delayed_ack.cancel()
     if options is None:
         window = tcb.rcv.announce(rcv_nxt, queue.length if queue is not None else 0, tcb.rcv_mss)
     else:
